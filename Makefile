@@ -1,0 +1,43 @@
+# Two commands: `make reproduce` (the whole chain, one HTML report) and `make test`.
+PROFILE ?= quick
+COHORT  ?= synthetic
+DATA    ?=
+CORES   ?=
+UV_VERSION := 0.13.9
+
+BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
+PYTHON ?= python3
+STAMP := .venv/.synced
+
+.PHONY: reproduce test lint lock clean-env
+
+reproduce: $(STAMP)
+	$(BIN)/alnet reproduce --cohort '$(COHORT)' --profile '$(PROFILE)' \
+	  $(if $(DATA),--data '$(DATA)') $(if $(CORES),--cores '$(CORES)')
+
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The stamp is written last, so an interrupted installation is taken up again.
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version)'
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet 'uv==$(UV_VERSION)'
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $(STAMP)
+
+# Resolve again for Linux, macOS and Windows; one version of each package for every Python.
+lock: $(STAMP)
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --fork-strategy fewest \
+	  --generate-hashes --no-annotate --no-header --quiet --output-file requirements.lock
+	$(BIN)/python tests/lockfiles.py
+
+clean-env:
+	rm -rf .venv
