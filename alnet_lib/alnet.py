@@ -1,0 +1,263 @@
+"""The two modules in series, trained, saved, applied (paper section 3.2), and the verdict on a folder of cell images."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from alnet_lib import augment, training
+from alnet_lib.backbones import Network, build
+from alnet_lib.cohorts.vocabulary import (
+    CELL_GROUPS,
+    LABELS,
+    MODULE_1_CLASSES,
+    MODULE_2_CLASSES,
+    TO_GROUP,
+    TO_MODULE_1,
+    TO_MODULE_2,
+)
+from alnet_lib.files import atomic_path, sha256
+from alnet_lib.profile import Training
+from alnet_lib.run import Run, Unavailable
+from alnet_lib.training import Images, Options
+
+TASKS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
+    "module_1": (TO_MODULE_1, MODULE_1_CLASSES),
+    "module_2": (TO_MODULE_2, MODULE_2_CLASSES),
+    "six_classes": (TO_GROUP, CELL_GROUPS),
+}
+"""Cell type -> class, and the classes in order: ALNet's modules (section 3.2) and the first classifier (2.3)."""
+
+
+@dataclass
+class Trained:
+    """A trained network with what its training left.
+
+    history: iteration, loss, learning_rate. counts: per class, images in train, train after balancing, validation.
+    train_accuracy and validation_accuracy in [0, 1], on untouched images. seconds: of training.
+    """
+
+    name: str
+    network: Network
+    options: Options
+    history: pd.DataFrame
+    counts: pd.DataFrame
+    train_accuracy: float
+    validation_accuracy: float
+    seconds: float
+    notes: list[str]
+
+
+def labelled(run: Run, task: str, *, split: str | None = "train", classes: tuple[str, ...] | None = None) -> Images:
+    """The cohort's images of a split that have a class under the task; classes without images are left out.
+
+    classes: fix the classes instead, e.g. to those a network was trained on.
+    """
+    mapping, known = TASKS[task]
+    manifest = run.cohort().manifest
+    chosen = manifest["split"].eq(split) if split else pd.Series(True, manifest.index)
+    chosen &= manifest["cell_type"].isin(mapping)
+    rows = np.flatnonzero(chosen.to_numpy())
+    names = manifest["cell_type"].iloc[rows].map(mapping)
+    if classes is None:
+        classes = tuple(name for name in known if name in set(names))
+    labels = names.map({name: i for i, name in enumerate(classes)}).fillna(-1).to_numpy(np.int64)
+    kept = labels >= 0
+    patients = manifest["patient_id"].astype(str).to_numpy()[rows]
+    return Images(run.pixels(), rows[kept], labels[kept], patients[kept], classes)
+
+
+def options(run: Run, settings: Training, *, name: str, depth: int = 5) -> Options:
+    """The options of one training, from the profile."""
+    profile = run.profile
+    return Options(
+        iterations=settings.iterations,
+        batch_size=settings.batch_size,
+        lr_min=settings.lr_min,
+        lr_max=settings.lr_max,
+        cycles=settings.cycles,
+        depth=depth,
+        precision=profile.precision,
+        device=run.device,
+        seed=profile.torch_seed(f"training/{name}") % (1 << 31),
+        sampling=profile.sampling,
+        random_orientation=profile.random_orientation,
+        colour_jitter=profile.colour_jitter,
+        checkpoint_every=profile.checkpoint_every,
+        label=f"{settings.backbone}, {name}",
+    )
+
+
+def train(run: Run, task: str, settings: Training, *, name: str = "", depth: int = 5) -> Trained | Unavailable:
+    """Train a network for a task on the cohort's training split, or load it if this very training was finished before.
+
+    Saved as <run>/models/<name>.safetensors with its description; a killed training continues from its checkpoint.
+
+    Raises
+    ------
+    TrainingDiverged, WeightsError
+        see there.
+    """
+    name = name or task
+    everything = labelled(run, task)
+    absent = [LABELS[c] for c in TASKS[task][1] if c not in everything.classes]
+    if len(everything.classes) < 2:
+        have = LABELS[everything.classes[0]] if everything.classes else "none of its classes"
+        return Unavailable(
+            f"two classes are needed; the cohort's training split has {have} and lacks {', '.join(absent)}"
+        )
+    profile = run.profile
+    inner, held = training.split_validation(
+        everything.labels, profile.validation_fraction, run.generator(f"validation/{task}")
+    )
+    fit_on, validation = everything.take(inner), everything.take(held)
+    plan = augment.balancing_plan(
+        fit_on.labels,
+        settings.upsample_target,
+        run.generator(f"plan/{task}/{settings.upsample_target}"),
+        versions=profile.versions,
+        rotation=profile.rotation,
+    )
+    opts = options(run, settings, name=name, depth=depth)
+    key = training.training_key(
+        settings.backbone, fit_on, plan, opts,
+        run.cohort().content_hash, str((profile.image_size, profile.crop, profile.weights, profile.dropout)), _sources(),
+    )  # fmt: skip
+    path = run.dir / "models" / f"{name}.safetensors"
+    counts = _counts(fit_on, plan, validation)
+    if (done := _load_trained(path, key, name, opts, counts)) is not None:
+        return done
+    network = build(
+        settings.backbone,
+        everything.classes,
+        profile.image_size,
+        weights=profile.weights,
+        weights_dir=profile.weights_dir,
+        dropout=profile.dropout,
+        seed=profile.torch_seed(f"start/{name}"),
+    )
+    checkpoint = run.dir / "models" / f"{name}-{key}.checkpoint"
+    fitted = training.fit(
+        network,
+        fit_on,
+        plan,
+        validation,
+        opts,
+        checkpoint=checkpoint,
+        progress=run.progress(f"{name}, iterations"),
+    )
+    probability = training.predict(network, fit_on, opts, batch=profile.prediction_batch)
+    train_accuracy = float((probability.argmax(1) == fit_on.labels).mean())
+    with atomic_path(path.with_suffix(".history.csv")) as temporary:
+        fitted.history.to_csv(temporary, index=False)
+    training.save_network(
+        network,
+        path,
+        {
+            "key": key,
+            "crop": profile.crop,
+            "train_accuracy": train_accuracy,
+            "validation_accuracy": fitted.validation_accuracy,
+            "seconds": fitted.seconds,
+            "notes": fitted.notes,
+            "threshold": profile.threshold,
+        },
+    )
+    checkpoint.unlink(missing_ok=True)
+    return Trained(
+        name,
+        network,
+        opts,
+        fitted.history,
+        counts,
+        train_accuracy,
+        fitted.validation_accuracy,
+        fitted.seconds,
+        fitted.notes,
+    )
+
+
+def _sources() -> str:
+    """A hash of the code that decides what a training gives, so that a changed engine trains again."""
+    folder = Path(__file__).parent
+    return sha256(*(folder / f"{module}.py" for module in ("augment", "backbones", "images", "training")))
+
+
+def _counts(fit_on: Images, plan: augment.Plan, validation: Images) -> pd.DataFrame:
+    size = len(fit_on.classes)
+    return pd.DataFrame(
+        {
+            "train": np.bincount(fit_on.labels, minlength=size),
+            "train_balanced": np.bincount(fit_on.labels[plan.source], minlength=size),
+            "validation": np.bincount(validation.labels, minlength=size),
+        },
+        index=list(fit_on.classes),
+    )
+
+
+def _load_trained(path: Path, key: str, name: str, opts: Options, counts: pd.DataFrame) -> Trained | None:
+    description = path.with_suffix(".json")
+    if not (path.is_file() and description.is_file()):
+        return None
+    if json.loads(description.read_text(encoding="utf-8")).get("key") != key:
+        return None
+    network, saved = training.load_network(path)
+    history = pd.read_csv(path.with_suffix(".history.csv"))
+    return Trained(
+        name, network, opts, history, counts,
+        saved["train_accuracy"], saved["validation_accuracy"], saved["seconds"], saved["notes"],
+    )  # fmt: skip
+
+
+def predict_cells(
+    run: Run, module_1: Trained, module_2: Trained | Unavailable, *, split: str | None = None
+) -> pd.DataFrame:
+    """Class probabilities of every image with a known class, by both modules.
+
+    Returns the manifest's rows with `p1_<class>` for MODULE_1_CLASSES and `p2_<class>` for MODULE_2_CLASSES, in [0, 1];
+    classes that a module was not trained on have 0, and p2 is absent without module 2. `selected` is True for cells that
+    the pathologist would give to the system (all, unless the cohort says which are immature).
+    """
+    manifest = run.cohort().manifest
+    chosen = manifest["cell_type"].isin(TO_MODULE_1)
+    if split:
+        chosen &= manifest["split"].eq(split)
+    rows = np.flatnonzero(chosen.to_numpy())
+    pixels = run.pixels()
+    cells = manifest.iloc[rows].reset_index(drop=True)
+    cells["selected"] = cells["immature"].astype(bool) if "immature" in cells else True
+    unlabelled = Images(pixels, rows, np.zeros(len(rows), np.int64), rows, ())
+    for prefix, trained, classes in (("p1", module_1, MODULE_1_CLASSES), ("p2", module_2, MODULE_2_CLASSES)):
+        if not trained:
+            continue
+        probability = training.predict(
+            trained.network, unlabelled, trained.options,
+            batch=run.profile.prediction_batch, progress=run.progress(f"{trained.name}, cells classified"),
+        )  # fmt: skip
+        columns = dict(zip(trained.network.classes, probability.T, strict=True))
+        for name in classes:
+            cells[f"{prefix}_{name}"] = columns.get(name, np.zeros(len(rows), np.float32))
+    return cells
+
+
+def save_cells(run: Run, cells: pd.DataFrame) -> Path:
+    """Write the cells' probabilities to <run>/predictions/cells.parquet."""
+    path = run.dir / "predictions" / "cells.parquet"
+    with atomic_path(path) as temporary:
+        cells.to_parquet(temporary, index=False)
+    return path
+
+
+def load_cells(run: Run) -> pd.DataFrame:
+    """What `save_cells` wrote.
+
+    Raises
+    ------
+    MissingArtefact
+        notebook 03 has not run.
+    """
+    return pd.read_parquet(run.need("predictions/cells.parquet", "03_alnet_training"))
