@@ -1,4 +1,4 @@
-"""The two modules in series, trained, saved, applied (paper section 3.2), and the verdict on a folder of cell images."""
+"""The two modules in series: trained, saved, applied to cells (paper section 3.2)."""
 
 from __future__ import annotations
 
@@ -123,10 +123,10 @@ def train(run: Run, task: str, settings: Training, *, name: str = "", depth: int
         rotation=profile.rotation,
     )
     opts = options(run, settings, name=name, depth=depth)
+    inputs = (profile.image_size, profile.crop, profile.weights, profile.dropout)
     key = training.training_key(
-        settings.backbone, fit_on, plan, opts,
-        run.cohort().content_hash, str((profile.image_size, profile.crop, profile.weights, profile.dropout)), _sources(),
-    )  # fmt: skip
+        settings.backbone, fit_on, plan, opts, run.cohort().content_hash, repr(inputs), _sources()
+    )
     path = run.dir / "models" / f"{name}.safetensors"
     counts = _counts(fit_on, plan, validation)
     if (done := _load_trained(path, key, name, opts, counts)) is not None:
@@ -218,9 +218,9 @@ def predict_cells(
 ) -> pd.DataFrame:
     """Class probabilities of every image with a known class, by both modules.
 
-    Returns the manifest's rows with `p1_<class>` for MODULE_1_CLASSES and `p2_<class>` for MODULE_2_CLASSES, in [0, 1];
-    classes that a module was not trained on have 0, and p2 is absent without module 2. `selected` is True for cells that
-    the pathologist would give to the system (all, unless the cohort says which are immature).
+    Returns the manifest's rows with `p1_<class>` for MODULE_1_CLASSES and `p2_<class>` for MODULE_2_CLASSES, in
+    [0, 1]; classes that a module was not trained on have 0, and p2 is absent without module 2. `selected` is True for
+    cells that the pathologist would give to the system (all, unless the cohort says which are immature).
     """
     manifest = run.cohort().manifest
     chosen = manifest["cell_type"].isin(TO_MODULE_1)

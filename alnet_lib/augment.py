@@ -50,7 +50,7 @@ def balancing_plan(
     """Every image once, and transformed versions of the classes below `target` until they reach it.
 
     A class of n images gets at most n * `versions` versions, so a target above n * (1 + `versions`) is not reached
-    (Table 6 asks 2,900 of 494 B-lymphoblast images, 2,470 are reachable with four). Classes above the target are kept whole.
+    (Table 6 asks 2,900 of 494 B-lymphoblast images, 2,470 are reachable with four). Larger classes are kept whole.
     Versions are spread evenly: no image gets a second version before each of its class has one.
 
     Parameters

@@ -1,0 +1,198 @@
+"""The command `alnet`. Research use only: nothing here is a medical device or a diagnosis."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+# rich's own error boxes cut long messages; validation lists must come out whole.
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+cohort_app = typer.Typer(no_args_is_help=True, help="Cohorts: list, describe, validate, build.")
+app.add_typer(cohort_app, name="cohort")
+console = Console()
+
+
+def _print_frame(frame, title: str = "") -> None:
+    table = Table(title=title or None)
+    for column in frame.columns:
+        table.add_column(str(column))
+    for row in frame.itertuples(index=False):
+        table.add_row(*("" if value is None or value != value else str(value) for value in row))
+    console.print(table)
+
+
+def _fail(error: Exception) -> typer.Exit:
+    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    return typer.Exit(1)
+
+
+def _run_dir(run_dir: Path | None, cohort: str, profile: str) -> Path:
+    from alnet_lib.reproduce import SNAKEFILE
+
+    return run_dir or SNAKEFILE.parent / "runs" / f"{cohort}-{profile}"
+
+
+Cohort = Annotated[str, typer.Option(help="Cohort: `alnet cohort list`; `a+b` combines.")]
+ProfileName = Annotated[str, typer.Option(help="Name of a file in profiles/.")]
+Data = Annotated[str, typer.Option(help="Folder of a real cohort's original download; `a=DIR,b=DIR` for several.")]
+RunDir = Annotated[Path | None, typer.Option(help="Run directory; default runs/<cohort>-<profile>.")]
+
+
+@app.command()
+def reproduce(
+    cohort: Cohort = "synthetic",
+    profile: ProfileName = "quick",
+    data: Data = "",
+    run_dir: RunDir = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="Processors; default all.")] = None,
+    until: Annotated[str, typer.Option(help="Stop after this step, e.g. 03.")] = "",
+    force: Annotated[str, typer.Option(help="Run this step again although nothing changed.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run.")] = False,
+) -> None:
+    """Regenerate every table and figure, and the report; only what is stale runs."""
+    from alnet_lib import reproduce as chain
+
+    directory = _run_dir(run_dir, cohort, profile)
+    try:
+        code = chain.reproduce(
+            directory,
+            cohort=cohort,
+            profile=profile,
+            data=data,
+            cores=cores,
+            until=until,
+            force=force,
+            dry_run=dry_run,
+        )
+    except (ValueError, chain.RunBusy, OSError) as error:
+        raise _fail(error) from error
+    if code:
+        print(f"\nThe run in {directory} is not finished; the messages above say why.", file=sys.stderr)
+        raise typer.Exit(code)
+    if not until and not dry_run:
+        print(directory / "report" / "index.html")
+
+
+@cohort_app.command("list")
+def cohort_list() -> None:
+    """The cohorts that this kit knows, and where each comes from."""
+    from alnet_lib import cohorts
+
+    _print_frame(cohorts.table())
+
+
+@cohort_app.command("build")
+def cohort_build(
+    name: Annotated[str, typer.Argument(help="Cohort name.")],
+    out: Annotated[Path, typer.Argument(help="Folder for manifest.parquet and, if drawn, the images.")],
+    data: Data = "",
+    scale: Annotated[float, typer.Option(min=1e-4, max=1, help="Share of the drawn cohort's images.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0)] = 2021,
+    manifest_only: Annotated[bool, typer.Option("--manifest-only", help="Draw no image.")] = False,
+) -> None:
+    """Write OUT/manifest.parquet (and the drawn images), and print the counts."""
+    from alnet_lib import cohorts
+    from alnet_lib.cohorts.manifest import CohortError
+    from alnet_lib.run import ProgressLine
+
+    line = ProgressLine(name)
+    line._show = lambda text: print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
+    try:
+        cohort = cohorts.build(
+            name, out, data=data or None, scale=scale, seed=seed, manifest_only=manifest_only, progress=line
+        )
+    except (CohortError, ValueError, OSError) as error:
+        raise _fail(error) from error
+    print(file=sys.stderr)
+    _describe(cohort)
+
+
+def _describe(cohort) -> None:
+    _print_frame(cohort.describe().reset_index(), f"{cohort.name} ({cohort.kind})")
+    for note in cohort.notes:
+        print(f"- {note}")
+    if len(cohort.excluded):
+        _print_frame(cohort.excluded, "Left out")
+
+
+@cohort_app.command("describe")
+def cohort_describe(out: Annotated[Path, typer.Argument(help="Folder that `alnet cohort build` wrote.")]) -> None:
+    """Images, smears and patients by class and split."""
+    from alnet_lib.cohorts.manifest import Cohort, CohortError
+
+    try:
+        _describe(Cohort.load(out))
+    except (CohortError, OSError) as error:
+        raise _fail(error) from error
+
+
+@cohort_app.command("validate")
+def cohort_validate(out: Annotated[Path, typer.Argument(help="Folder that `alnet cohort build` wrote.")]) -> None:
+    """Report every problem of a manifest and its images at once, by row and file."""
+    from alnet_lib.cohorts.manifest import Cohort, CohortError
+    from alnet_lib.cohorts.validation import validate
+
+    try:
+        problems = validate(Cohort.load(out))
+    except (CohortError, OSError) as error:
+        raise _fail(error) from error
+    for problem in problems:
+        print(f"{problem.severity}: row {problem.row}, {problem.path}: {problem.what} {problem.mend}")
+    errors = sum(problem.severity == "error" for problem in problems)
+    print(f"{errors} errors, {len(problems) - errors} warnings")
+    raise typer.Exit(1 if errors else 0)
+
+
+@app.command()
+def diagnose(
+    folder: Annotated[Path, typer.Argument(help="Folder with the cell images of one smear.")],
+    model: Annotated[Path, typer.Option(help="Run directory that holds models/.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+) -> None:
+    """The verdict on one smear: APL, AML, ALL, infection, control or unknown. Research use only."""
+    from alnet_lib.diagnose import diagnose as verdict_of
+
+    try:
+        result = verdict_of(folder, model)
+    except (ValueError, OSError) as error:
+        raise _fail(error) from error
+    if as_json:
+        print(json.dumps(result.as_dict(), indent=1, ensure_ascii=False))
+        return
+    print("RESEARCH USE ONLY. Not a medical device; not for the diagnosis or treatment of a patient.")
+    print(f"Verdict: {result.verdict}   ({result.n_cells} cells; a class must exceed {result.threshold:.0%} of them)")
+    print(result.explanation)
+    _print_frame(result.proportions, "Cells by class")
+    _print_frame(result.cells, "Images")
+
+
+@app.command()
+def report(run_dir: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+    """Render results.json and the HTML report of a run from what is there."""
+    from alnet_lib import report as pages
+    from alnet_lib.pipeline import NOTEBOOKS_DIR
+
+    if not run_dir.is_dir():
+        raise _fail(FileNotFoundError(f"{run_dir} is not a run directory"))
+    print(pages.render(run_dir, sources=NOTEBOOKS_DIR))
+
+
+@app.command()
+def doctor() -> None:
+    """What will work here and what won't: Python, torch, GPU, weights, kernel, disk."""
+    from alnet_lib.doctor import examine
+
+    checks = examine()
+    for check in checks:
+        print(f"{'ok  ' if check.ok else 'WARN'} {check.name}: {check.what}")
+    raise typer.Exit(0 if all(check.ok or not check.needed for check in checks) else 1)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,137 @@
+"""The chain from the command line: Snakemake orders, papermill executes, one line shows how far it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import yaml
+from filelock import FileLock, Timeout
+
+from alnet_lib.files import write_text
+from alnet_lib.pipeline import LIBRARY, NOTEBOOKS_DIR, RULES
+from alnet_lib.profile import Profile
+
+SNAKEFILE = LIBRARY.parent / "Snakefile"
+
+
+class RunBusy(RuntimeError):
+    """Another process is working in the same run directory."""
+
+
+def step_name(step: str) -> str:
+    """The notebook that `step` means: `03`, `alnet_training` or `03_alnet_training`.
+
+    Raises
+    ------
+    ValueError
+        no such step; the message lists them.
+    """
+    found = [name for name in RULES if step in (name, name[:2], name[3:])]
+    if not found:
+        raise ValueError(f"unknown step `{step}`: steps are {', '.join(RULES)}")
+    return found[0]
+
+
+def default_cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def reproduce(
+    run_dir: Path,
+    *,
+    cohort: str,
+    profile: str,
+    data: str = "",
+    cores: int | None = None,
+    until: str = "",
+    force: str = "",
+    dry_run: bool = False,
+) -> int:
+    """Bring the run up to date; only what is stale runs. Returns Snakemake's exit code, 0 when all is well.
+
+    Raises
+    ------
+    ProfileError, ValueError
+        settings or step names that do not exist, before anything runs.
+    RunBusy
+        the run directory is in use.
+    """
+    Profile.load(profile, cohort)
+    run_dir = run_dir.resolve()
+    targets = [f"done/{step_name(until)}.json"] if until else []
+    forced = ["--forcerun", RULES[step_name(force)]] if force else []
+    # A data argument is resolved here, since the notebooks run in their own folder.
+    data = ",".join(_absolute(part) for part in data.split(",")) if data else ""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    parameters = {"cohort": cohort, "profile": profile, "data": data, "run_dir": str(run_dir)}
+    command = [
+        sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(run_dir),
+        "--cores", str(cores or default_cores()), "--resources", "gpu=1", "--rerun-incomplete", "--nolock",
+        *(["--dry-run", "--quiet", "host"] if dry_run else ["--quiet", "all"]),
+        *forced, "--config", f"cohort={cohort}", f"profile={profile}", f"data={data}", "--", *targets,
+    ]  # fmt: skip
+    try:
+        # The lock dies with the process that holds it, so a killed run needs no unlocking.
+        with FileLock(run_dir / ".lock", timeout=0):
+            text = yaml.safe_dump(parameters, allow_unicode=True)
+            parameter_file = run_dir / "parameters.yaml"
+            if not parameter_file.exists() or parameter_file.read_text(encoding="utf-8") != text:
+                write_text(parameter_file, text)
+            (run_dir / "progress").mkdir(exist_ok=True)
+            for stale in (run_dir / "progress").glob("*.txt"):
+                stale.unlink()
+            with _shown_progress(run_dir / "progress"):
+                return subprocess.run(command, cwd=NOTEBOOKS_DIR.parent, check=False).returncode
+    except Timeout as error:
+        raise RunBusy(f"another `alnet reproduce` is at work in {run_dir}") from error
+
+
+def _absolute(part: str) -> str:
+    name, equals, path = part.rpartition("=")
+    return f"{name}{equals}{Path(path).expanduser().resolve()}"
+
+
+class _shown_progress:
+    """Shows the newest progress line of the running notebooks in the terminal while the block runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._loop, daemon=True)
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join()
+
+    def _loop(self) -> None:
+        terminal = sys.stderr.isatty()
+        seen, printed = 0.0, 0.0
+        while not self.stop.wait(0.5):
+            newest = max(self.folder.glob("*.txt"), key=_modified, default=None)
+            if newest is None or _modified(newest) <= seen:
+                continue
+            seen = _modified(newest)
+            line = f"  {newest.stem[:2]} {newest.read_text(encoding='utf-8')}"
+            if terminal:
+                print(f"\r\033[K{line[:110]}", end="", file=sys.stderr, flush=True)
+            elif time.monotonic() - printed > 20:
+                printed = time.monotonic()
+                print(line, file=sys.stderr, flush=True)
+        if terminal:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
