@@ -297,17 +297,15 @@ def _save_checkpoint(
     iteration: int,
     history: list[tuple[int, float, float]],
 ) -> None:
-    with atomic_path(path) as temporary:
-        torch.save(
-            {
-                "network": network.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "last_epoch": scheduler.last_epoch,
-                "iteration": iteration,
-                "history": history,
-            },
-            temporary,
-        )
+    state = {
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "last_epoch": scheduler.last_epoch,
+        "iteration": iteration,
+        "history": history,
+    }
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        torch.save(state, file)
 
 
 def _resume(

@@ -6,6 +6,7 @@ does not match its name is refused. Nothing falls back silently to a random star
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from urllib.parse import urlparse
@@ -59,7 +60,9 @@ def find(name: str, weights_dir: str = "") -> Path | None:
         path = folder / filename
         if path.is_file():
             expected = path.stem.rsplit("-", 1)[-1]
-            if not sha256_of(path).startswith(expected):
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if not digest.startswith(expected):
                 raise WeightsError(
                     f"{path} is damaged: its SHA-256 does not begin with {expected}; delete it and try again"
                 )
@@ -67,14 +70,6 @@ def find(name: str, weights_dir: str = "") -> Path | None:
         if name == "squeezenet1_1" and (folder / KERAS_SQUEEZENET).is_file():
             return folder / KERAS_SQUEEZENET
     return None
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, hexadecimal."""
-    import hashlib
-
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_imagenet(network: Network, weights_dir: str = "") -> None:
@@ -100,23 +95,25 @@ def load_imagenet(network: Network, weights_dir: str = "") -> None:
 def _download(name: str) -> dict[str, Tensor]:
     url = source(name)
     filename = Path(urlparse(url).path).name
+    problems = []
     try:
         return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
-    except Exception:
-        if name == "senet154":
-            try:
-                import timm
+    except Exception as error:
+        problems.append(f"{type(error).__name__}: {error}")
+    if name == "senet154":
+        # The host of pretrainedmodels has been unreachable for years; timm publishes the same weights.
+        try:
+            import timm
 
-                return timm.create_model("legacy_senet154", pretrained=True).state_dict()
-            except Exception as second:
-                error = second
-        raise WeightsError(
-            f"ImageNet weights of {name} are not at hand and could not be downloaded "
-            f"({type(error).__name__}: {error}). Get the file {filename} from {url} on a machine with a network "
-            f"and put it into one of: {', '.join(str(folder) for folder in folders())} "
-            "(or a folder named by $ALNET_WEIGHTS or by the profile's weights_dir), or choose a profile with "
-            "`weights: none`."
-        ) from error
+            return timm.create_model("legacy_senet154", pretrained=True).state_dict()
+        except Exception as error:
+            problems.append(f"timm legacy_senet154: {type(error).__name__}: {error}")
+    raise WeightsError(
+        f"ImageNet weights of {name} are not at hand and could not be downloaded ({'; '.join(problems)}). "
+        f"Get the file {filename} from {url} on a machine with a network and put it into one of: "
+        f"{', '.join(str(folder) for folder in folders())} (or a folder named by $ALNET_WEIGHTS or by the profile's "
+        "weights_dir), or choose a profile with `weights: none`."
+    )
 
 
 def _fill(network: Network, state: dict[str, Tensor]) -> None:
