@@ -125,7 +125,7 @@ def train(run: Run, task: str, settings: Training, *, name: str = "", depth: int
     opts = options(run, settings, name=name, depth=depth)
     inputs = (profile.image_size, profile.crop, profile.weights, profile.dropout)
     key = training.training_key(
-        settings.backbone, fit_on, plan, opts, run.cohort().content_hash, repr(inputs), _sources()
+        settings.backbone, fit_on, plan, opts, run.cohort().content_hash, repr(inputs), engine_hash()
     )
     path = run.dir / "models" / f"{name}.safetensors"
     counts = _counts(fit_on, plan, validation)
@@ -181,8 +181,8 @@ def train(run: Run, task: str, settings: Training, *, name: str = "", depth: int
     )
 
 
-def _sources() -> str:
-    """A hash of the code that decides what a training gives, so that a changed engine trains again."""
+def engine_hash() -> str:
+    """SHA-256 of the code that decides what a training gives, so that a changed engine trains again."""
     folder = Path(__file__).parent
     return sha256(*(folder / f"{module}.py" for module in ("augment", "backbones", "images", "training")))
 

@@ -1,0 +1,139 @@
+"""The backbone comparison (paper section 2.3, Tables 3 and 4): four networks, five depths, hold-out and folds.
+
+One unit of work is one network under one evaluation (the hold-out split or one fold). Each training leaves one small
+parquet file; a finished training is never repeated.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from alnet_lib import augment, training
+from alnet_lib.alnet import TASKS, engine_hash, labelled, options
+from alnet_lib.backbones import ARCHITECTURES, build
+from alnet_lib.files import atomic_path
+from alnet_lib.run import Run
+from alnet_lib.training import Images
+
+HOLD_OUT = "hold-out"
+WHOLE = 5
+DEPTH_NAMES = {1: "1", 2: "2", 3: "3", 4: "4", 5: "Whole"}
+
+
+def smear_folds(manifest: pd.DataFrame, folds: int, rng: np.random.Generator) -> pd.Series:
+    """A fold number (0 to folds - 1) for each image: smears are dealt out whole, class by class.
+
+    So no smear is in two folds and the folds' numbers of smears differ by one at most, as section 2.3 asks.
+    """
+    smears = manifest.groupby("smear_id", sort=True)["cell_type"].agg(lambda types: types.mode().iloc[0]).reset_index()
+    order = smears.iloc[rng.permutation(len(smears))].sort_values("cell_type", kind="stable")
+    fold = pd.Series(np.arange(len(order)) % folds, index=order["smear_id"])
+    return manifest["smear_id"].map(fold)
+
+
+def split(run: Run, fold: int | None) -> tuple[Images, Images, Images]:
+    """Train, validation and test images of the hold-out split (fold None) or of one fold (validation is then empty)."""
+    everything = labelled(run, "six_classes", split="train")
+    if fold is None:
+        inner, held = training.split_validation(
+            everything.labels, run.profile.validation_fraction, run.generator("validation/six_classes")
+        )
+        test = labelled(run, "six_classes", split="test", classes=everything.classes)
+        return everything.take(inner), everything.take(held), test
+    manifest = run.cohort().manifest
+    own = manifest["split"].isin(["train", "test"]) & manifest["cell_type"].isin(TASKS["six_classes"][0])
+    fold_of = smear_folds(manifest[own], run.profile.comparison.folds, run.generator("folds"))
+    images = labelled(run, "six_classes", split=None, classes=everything.classes)
+    number = fold_of.reindex(manifest.index).to_numpy(float)[images.rows]
+    others = images.take(~np.isnan(number) & (number != fold))
+    return others, images.take(np.zeros(len(images), bool)), images.take(number == fold)
+
+
+def train_unit(run: Run, backbone: str, fold: int | None = None) -> pd.DataFrame:
+    """Train one network at every depth of the profile under one evaluation; a row a training.
+
+    Columns: backbone, evaluation (`hold-out` or `fold 1` ...), depth (1 to 5), iterations, validation_accuracy,
+    testing_accuracy (in [0, 1]), test_images, training_minutes, classification_seconds. The test images' true and
+    predicted classes are kept beside it for the confusion matrix (`confusion_of`).
+    """
+    comparison = run.profile.comparison
+    settings = comparison.training(backbone)
+    fit_on, validation, test = split(run, fold)
+    plan = augment.balancing_plan(
+        fit_on.labels,
+        settings.upsample_target,
+        run.generator(f"plan/six_classes/{fold}"),
+        versions=run.profile.versions,
+        rotation=run.profile.rotation,
+    )
+    rows = []
+    for depth in comparison.depths:
+        name = f"six_classes/{backbone}/{_evaluation(fold)}/depth {depth}"
+        opts = options(run, settings, name=name, depth=depth)
+        key = training.training_key(
+            backbone, fit_on, plan, opts, run.cohort().content_hash, repr(run.profile.dropout), engine_hash()
+        )
+        path = run.dir / "comparison" / f"{backbone}-{_evaluation(fold).replace(' ', '-')}-depth{depth}.parquet"
+        if (done := _finished(path, key)) is not None:
+            rows.append(done)
+            continue
+        rows.append(_train(run, backbone, fold, depth, fit_on, validation, test, plan, opts, key, path))
+    return pd.DataFrame(rows)
+
+
+def _evaluation(fold: int | None) -> str:
+    return HOLD_OUT if fold is None else f"fold {fold + 1}"
+
+
+def _finished(path: Path, key: str) -> dict | None:
+    if not path.is_file():
+        return None
+    frame = pd.read_parquet(path)
+    return frame.iloc[0].to_dict() if frame["key"].iloc[0] == key else None
+
+
+def _train(run, backbone, fold, depth, fit_on, validation, test, plan, opts, key: str, path: Path) -> dict:
+    profile = run.profile
+    network = build(
+        backbone,
+        fit_on.classes,
+        profile.image_size,
+        weights=profile.weights,
+        weights_dir=profile.weights_dir,
+        dropout=profile.dropout,
+        seed=profile.torch_seed(f"start/{backbone}"),
+    )
+    checkpoint = path.with_suffix(f".{key}.checkpoint")
+    line = run.progress(f"{ARCHITECTURES[backbone].title}, {_evaluation(fold)}, {DEPTH_NAMES[depth]}, iterations")
+    fitted = training.fit(network, fit_on, plan, validation, opts, checkpoint=checkpoint, progress=line)
+    began = time.perf_counter()
+    predicted = training.predict(network, test, opts, batch=profile.prediction_batch).argmax(1)
+    row = {
+        "backbone": backbone,
+        "evaluation": _evaluation(fold),
+        "depth": depth,
+        "iterations": opts.iterations,
+        "validation_accuracy": fitted.validation_accuracy,
+        "testing_accuracy": float((predicted == test.labels).mean()),
+        "test_images": len(test),
+        "training_minutes": fitted.seconds / 60,
+        "classification_seconds": time.perf_counter() - began,
+        "true": [fit_on.classes[i] for i in test.labels],
+        "predicted": [fit_on.classes[i] for i in predicted],
+        "patient_id": test.groups.tolist(),
+        "key": key,
+    }
+    with atomic_path(path) as temporary:
+        pd.DataFrame([row]).to_parquet(temporary)
+    checkpoint.unlink(missing_ok=True)
+    return row
+
+
+def collect(run: Run) -> pd.DataFrame:
+    """Every training that the run's comparison folder holds, whoever trained it; see `train_unit` for the columns."""
+    files = sorted((run.dir / "comparison").glob("*.parquet"))
+    return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True) if files else pd.DataFrame()
