@@ -51,9 +51,7 @@ TO_GROUP: dict[str, str] = {
 TO_MODULE_1: dict[str, str] = {
     cell_type: "blast" if group in MODULE_2_CLASSES else group for cell_type, group in TO_GROUP.items()
 }
-TO_MODULE_2: dict[str, str] = {
-    cell_type: group for cell_type, group in TO_GROUP.items() if group in MODULE_2_CLASSES
-}
+TO_MODULE_2: dict[str, str] = {cell_type: group for cell_type, group in TO_GROUP.items() if group in MODULE_2_CLASSES}
 
 DIAGNOSES: tuple[str, ...] = ("control", "infection", "APL", "AML", "ALL")
 SPLITS: tuple[str, ...] = ("train", "test", "external")

@@ -1,0 +1,105 @@
+"""The user's own images: a folder per cell type, patients and smears above it, or a manifest file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from alnet_lib.cohorts.manifest import Cohort, CohortError
+from alnet_lib.cohorts.vocabulary import CELL_TYPES, MANIFEST_COLUMNS
+
+NAME = "folder"
+KIND = "private"
+IMAGES = "the user's"
+CITATION = "the user's"
+LICENCE = "the user's"
+SOURCE = "your own export: a manifest (CSV or parquet), or folders named after the cell types"
+LAYOUT = "manifest.csv or .parquet; or <cell type>/<file>; or <patient>/<smear>/<cell type>/<file>"
+SCALE = "unknown; the picture is used whole"
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+MANDATORY = ("path", "cell_type", "smear_id", "diagnosis")
+"""Columns a manifest file must have; the others are filled: patient_id from smear_id, split `train`, site and subtype empty."""
+
+_DIAGNOSIS = {
+    "lymphocyte": "control",
+    "monocyte": "control",
+    "reactive_lymphocyte": "infection",
+    "abnormal_promyelocyte": "APL",
+    "myeloblast": "AML",
+    "monoblast": "AML",
+    "b_lymphoblast": "ALL",
+}
+
+
+def read(data: Path | None, *, seed: int = 2021) -> Cohort:
+    """A cohort from a manifest file, or from folders.
+
+    From folders without patients each file is a smear of its own, so only cell-level results mean anything (a note
+    says so); the diagnosis is then the one the paper gives to the cell type.
+
+    Raises
+    ------
+    CohortError
+        nothing usable below `data`; the message says what was expected.
+    """
+    if data is None or not data.exists():
+        raise CohortError(
+            f"cohort {NAME} needs DATA=<folder or manifest file>; {data} does not exist. Expected: {LAYOUT}"
+        )
+    listed = (
+        data
+        if data.is_file()
+        else next((data / f"manifest.{e}" for e in ("csv", "parquet") if (data / f"manifest.{e}").is_file()), None)
+    )
+    return _from_manifest(listed) if listed else _from_folders(data)
+
+
+def _from_manifest(file: Path) -> Cohort:
+    frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, dtype=str, keep_default_na=False)
+    if missing := [column for column in MANDATORY if column not in frame]:
+        raise CohortError(
+            f"{file} lacks the columns {', '.join(missing)}; mandatory are {', '.join(MANDATORY)}, "
+            f"known are {', '.join(MANIFEST_COLUMNS)}"
+        )
+    defaults = {"image_id": frame["path"], "patient_id": frame["smear_id"], "site": "", "subtype": "", "split": "train"}
+    for column, value in defaults.items():
+        if column not in frame:
+            frame[column] = value
+    return Cohort(NAME, KIND, file.parent, frame, CITATION, LICENCE, (f"manifest {file.name}",))
+
+
+def _from_folders(root: Path) -> Cohort:
+    rows, strange = [], {}
+    for path in sorted(p for p in root.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES):
+        parts = path.relative_to(root).parts
+        cell_type = parts[-2] if len(parts) > 1 else ""
+        if cell_type not in CELL_TYPES or len(parts) not in (2, 4):
+            strange[str(path.parent.relative_to(root))] = strange.get(str(path.parent.relative_to(root)), 0) + 1
+            continue
+        patient, smear = (parts[0], f"{parts[0]}/{parts[1]}") if len(parts) == 4 else (path.stem, path.stem)
+        rows.append(
+            {
+                "image_id": path.relative_to(root).with_suffix("").as_posix(),
+                "path": path.relative_to(root).as_posix(),
+                "cell_type": cell_type,
+                "smear_id": smear,
+                "patient_id": patient,
+                "site": "",
+                "diagnosis": _DIAGNOSIS[cell_type],
+                "subtype": "",
+                "split": "train",
+            }
+        )
+    if not rows:
+        have = ", ".join(f"{name} ({n} images)" for name, n in list(strange.items())[:5]) or "no image"
+        raise CohortError(
+            f"{root} is not in a known layout: expected {LAYOUT} with the cell types {', '.join(CELL_TYPES)}; found {have}"
+        )
+    excluded = pd.DataFrame(
+        [{"reason": f"folder `{k}` is no cell type", "count": v} for k, v in strange.items()],
+        columns=["reason", "count"],
+    )
+    notes = [] if "/" in rows[0]["smear_id"] else ["no patient or smear is known: cell-level results only"]
+    return Cohort(NAME, KIND, root, pd.DataFrame(rows), CITATION, LICENCE, tuple(notes), excluded)

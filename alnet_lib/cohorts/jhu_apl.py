@@ -1,0 +1,151 @@
+"""The Johns Hopkins cohort of APL and AML patients: CellaVision images in their original layout.
+
+Source: Sidhom et al., npj Precision Oncology 5:38 (2021); images in the repository sidhomj/DeepAPL. Copyright Johns
+Hopkins University 2020; no licence is granted, so the images stay where they are and are never copied.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from alnet_lib.cohorts.manifest import Cohort, CohortError
+
+NAME = "jhu_apl"
+KIND = "public"
+IMAGES = "15,632 signed, 106 patients"
+CITATION = "Sidhom et al., npj Precision Oncology 5:38 (2021)"
+LICENCE = "none granted (copyright Johns Hopkins University 2020): local use only"
+SOURCE = "repository sidhomj/DeepAPL on GitHub, folder Data"
+LAYOUT = "Data/master.csv; Data/All/Patient_NN/[accession or date/]Signed slides/<cell type>/<CODE>_<number>.jpg"
+SCALE = "about 0.1 micrometre a pixel (CellaVision, 100x oil); the picture is used whole"
+
+MAPPING = {
+    "Lymphocyte": "lymphocyte",
+    "Monocyte": "monocyte",
+    "Lymphocyte, variant": "reactive_lymphocyte",
+}
+"""Folder -> cell type, whatever the diagnosis. File prefixes are not used: `PMO_` stands before more than one type."""
+
+BLASTS = "Blast, no lineage spec"
+PROMYELOCYTES = "Promyelocyte"
+IMMATURE = {
+    ("APL", PROMYELOCYTES): "abnormal_promyelocyte",
+    ("APL", BLASTS): "abnormal_promyelocyte",
+    ("AML", BLASTS): "myeloblast",
+}
+"""(Diagnosis, folder) -> cell type. A promyelocyte of an AML patient is left out: it is not the abnormal one of APL."""
+
+TEST_FRACTION = 0.15
+"""Share of the discovery patients held out for testing, as the paper holds out 15% of its smears."""
+
+
+def _data_folder(data: Path | None) -> Path:
+    if data is None:
+        raise CohortError(f"cohort {NAME} needs its images: DATA=<folder> that holds Data/master.csv ({SOURCE})")
+    for folder in (data / "Data", data):
+        if (folder / "master.csv").is_file() and (folder / "All").is_dir():
+            if not any((folder / "All").glob("Patient_*")):
+                raise CohortError(f"{folder / 'All'} holds no Patient_ folder: unpack the whole archive ({SOURCE})")
+            return folder
+    if not data.is_dir():
+        raise CohortError(f"{data} is not a folder")
+    have = ", ".join(sorted(path.name for path in data.iterdir())[:6]) or "nothing"
+    raise CohortError(
+        f"{data} is not the {NAME} data set: Data/master.csv and Data/All are expected, it holds {have}. "
+        f"Get it from {SOURCE}."
+    )
+
+
+def read(data: Path | None, *, seed: int = 2021) -> Cohort:
+    """The cohort of a folder in the original layout; `data` holds `Data/`, or is `Data` itself.
+
+    Besides the contract's columns the manifest has age, sex, immature (the cells that raise suspicion: blasts and
+    promyelocytes), n_signed and n_promyelocyte_signed (all signed cells of the patient, those left out too).
+
+    Raises
+    ------
+    CohortError
+        the folder is not this data set, or patients' diagnoses cannot be read.
+    """
+    folder = _data_folder(data)
+    master = pd.read_csv(folder / "master.csv", dtype=str)
+    if missing := {"Patient_ID", "Diagnosis", "Cohort"} - set(master.columns):
+        raise CohortError(f"{folder / 'master.csv'} lacks the columns {', '.join(sorted(missing))}")
+    master = master.set_index("Patient_ID")
+    rows, excluded = [], Counter()
+    for patient, about in master.iterrows():
+        if not (folder / "All" / patient).is_dir():
+            excluded["patient in master.csv without a folder (patients)"] += 1
+            continue
+        rows += _patient(folder, patient, about, excluded)
+    if not rows:
+        raise CohortError(f"{folder} holds no signed cell image: the archive is unpacked in part only ({SOURCE})")
+    manifest = pd.DataFrame(rows)
+    manifest["split"] = manifest["patient_id"].map(_splits(manifest, seed))
+    usable = manifest.groupby("patient_id")["immature"].any()
+    none = int((~usable).sum()) + len(set(manifest["patient_id"])) - len(usable)
+    notes = [
+        f"{manifest['patient_id'].nunique()} of {len(master)} patients of master.csv have images here",
+        f"{none} of them have no immature cell, so their smear has no vote" if none else "",
+        "discovery patients are split into train and test by patient; prospective patients are external",
+    ]
+    left_out = pd.DataFrame(sorted(excluded.items(), key=lambda item: -item[1]), columns=["reason", "count"])
+    return Cohort(NAME, KIND, folder, manifest, CITATION, LICENCE, tuple(note for note in notes if note), left_out)
+
+
+def _patient(folder: Path, patient: str, about: pd.Series, excluded: Counter) -> list[dict]:
+    diagnosis = about["Diagnosis"]
+    if diagnosis not in ("APL", "AML"):
+        raise CohortError(f"{folder / 'master.csv'}: {patient} has the unknown diagnosis `{diagnosis}`")
+    prospective = about["Cohort"].strip().lower().startswith("validation")
+    files = sorted(path for path in (folder / "All" / patient).rglob("*") if path.is_file())
+    signed = [path for path in files if "Signed slides" in path.parts and path.suffix.lower() == ".jpg"]
+    excluded["unsigned slides (repeat signed cells, unlabelled)"] += sum("Unsigned slides" in p.parts for p in files)
+    excluded["not an image (Thumbs.db and the like)"] += sum(p.suffix.lower() == ".db" for p in files)
+    promyelocytes = sum(path.parent.name == PROMYELOCYTES for path in signed)
+    rows = []
+    for path in signed:
+        kind = path.parent.name
+        cell_type = MAPPING.get(kind) or IMMATURE.get((diagnosis, kind))
+        if cell_type is None:
+            excluded[f"signed as {kind}, {diagnosis} patient"] += 1
+            continue
+        relative = path.relative_to(folder)
+        session = path.relative_to(folder / "All" / patient).parts[0]
+        smear = patient if session == "Signed slides" else f"{patient}/{session}"
+        rows.append(
+            {
+                "image_id": f"{smear}/{kind}/{path.stem}",
+                "path": relative.as_posix(),
+                "cell_type": cell_type,
+                "smear_id": smear,
+                "patient_id": patient,
+                "site": "JHU-prospective" if prospective else "JHU",
+                "diagnosis": diagnosis,
+                "subtype": "",
+                "split": "",
+                "age": pd.to_numeric(about.get("Age at Diagnosis"), errors="coerce"),
+                "sex": str(about.get("Gender", "")),
+                "immature": kind in (BLASTS, PROMYELOCYTES),
+                "n_signed": len(signed),
+                "n_promyelocyte_signed": promyelocytes,
+            }
+        )
+    return rows
+
+
+def _splits(manifest: pd.DataFrame, seed: int) -> dict[str, str]:
+    """Patient -> split: prospective patients external, discovery patients 85/15 within each diagnosis."""
+    patients = manifest.groupby("patient_id", sort=True).agg(site=("site", "first"), diagnosis=("diagnosis", "first"))
+    split = {patient: "external" for patient in patients.index[patients["site"].eq("JHU-prospective")]}
+    rng = np.random.default_rng([seed, 0x4A4855])
+    for _, members in patients[patients["site"].eq("JHU")].groupby("diagnosis"):
+        order = rng.permutation(members.index.to_numpy())
+        held = round(TEST_FRACTION * len(order)) if len(order) > 1 else 0
+        held = max(held, 1) if len(order) > 1 else held
+        split |= {patient: "test" if i < held else "train" for i, patient in enumerate(order)}
+    return split

@@ -1,0 +1,111 @@
+"""The manifest contract: a cohort is one table, one row a cell image (design contract 1)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from alnet_lib.cohorts.vocabulary import CELL_TYPES, LABELS, MANIFEST_COLUMNS
+from alnet_lib.files import atomic_path, sha256, write_json
+
+
+class CohortError(ValueError):
+    """A cohort that cannot be used; the message lists every problem by row and file, and what to do."""
+
+
+def _no_exclusions() -> pd.DataFrame:
+    return pd.DataFrame({"reason": pd.Series(dtype=str), "count": pd.Series(dtype=int)})
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Images with their labels, and where they come from.
+
+    Attributes
+    ----------
+    name, kind: kind is synthetic, public or private. root: folder that relative paths start from.
+    manifest: the contract's columns, and any further ones an adapter knows. excluded: reason and count of what was left
+    out. notes: oddities worth knowing. citation, licence: of the images.
+    """
+
+    name: str
+    kind: str
+    root: Path
+    manifest: pd.DataFrame
+    citation: str = ""
+    licence: str = ""
+    notes: tuple[str, ...] = ()
+    excluded: pd.DataFrame = field(default_factory=_no_exclusions)
+
+    def file(self, row: int) -> Path:
+        """Path of the image in the manifest's row (by position)."""
+        return self.root / self.manifest["path"].iloc[row]
+
+    @property
+    def files(self) -> list[Path]:
+        """Path of every image, in the manifest's order."""
+        return [self.root / path for path in self.manifest["path"]]
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over the labels and, where they were read (`sha256` column), the images' contents."""
+        columns = [c for c in (*MANIFEST_COLUMNS, "sha256") if c in self.manifest]
+        return sha256(self.manifest[columns].to_csv(index=False))
+
+    def describe(self) -> pd.DataFrame:
+        """Images, smears and patients by cell type and split."""
+        counts = self.manifest.groupby(["cell_type", "split"], as_index=False).agg(
+            images=("image_id", "size"), smears=("smear_id", "nunique"), patients=("patient_id", "nunique")
+        )
+        wide = counts.pivot_table(index="cell_type", columns="split", fill_value=0, aggfunc="sum").astype(int)
+        present = [name for name in CELL_TYPES if name in wide.index]
+        order = [(m, s) for m in ("images", "smears", "patients") for s in ("train", "test", "external")]
+        wide = wide.reindex(present).reindex(columns=[c for c in order if c in wide.columns])
+        wide.columns = [f"{measure}, {split}" for measure, split in wide.columns]
+        wide.index = [LABELS[name] for name in wide.index]
+        return wide.rename_axis("cell type")
+
+    def save(self, out: Path) -> None:
+        """Write out/manifest.parquet and out/cohort.json, the manifest last: it marks a finished cohort."""
+        write_json(
+            out / "cohort.json",
+            {
+                "name": self.name,
+                "kind": self.kind,
+                "root": str(self.root.resolve()) if self.root.resolve() != out.resolve() else "",
+                "citation": self.citation,
+                "licence": self.licence,
+                "notes": list(self.notes),
+                "excluded": self.excluded.to_dict("records"),
+                "content_hash": self.content_hash,
+            },
+        )
+        with atomic_path(out / "manifest.parquet") as temporary:
+            self.manifest.to_parquet(temporary, index=False)
+
+    @classmethod
+    def load(cls, out: Path) -> Cohort:
+        """The cohort that `save` wrote.
+
+        Raises
+        ------
+        CohortError
+            no cohort in the folder.
+        """
+        if not (out / "manifest.parquet").is_file() or not (out / "cohort.json").is_file():
+            raise CohortError(f"{out} holds no cohort: `alnet cohort build NAME {out}` writes one")
+        about = json.loads((out / "cohort.json").read_text(encoding="utf-8"))
+        excluded = pd.DataFrame(about["excluded"]) if about["excluded"] else _no_exclusions()
+        return cls(
+            name=about["name"],
+            kind=about["kind"],
+            root=Path(about["root"]) if about["root"] else out,
+            manifest=pd.read_parquet(out / "manifest.parquet"),
+            citation=about["citation"],
+            licence=about["licence"],
+            notes=tuple(about["notes"]),
+            excluded=excluded,
+        )
