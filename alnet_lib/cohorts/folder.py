@@ -20,7 +20,7 @@ SCALE = "unknown; the picture is used whole"
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 MANDATORY = ("path", "cell_type", "smear_id", "diagnosis")
-"""Columns a manifest file must have; the others are filled: patient_id from smear_id, split `train`, site and subtype empty."""
+"""Columns a manifest file must have. The others are filled: patient_id from smear_id, split `train`, the rest empty."""
 
 _DIAGNOSIS = {
     "lymphocyte": "control",
@@ -95,7 +95,8 @@ def _from_folders(root: Path) -> Cohort:
     if not rows:
         have = ", ".join(f"{name} ({n} images)" for name, n in list(strange.items())[:5]) or "no image"
         raise CohortError(
-            f"{root} is not in a known layout: expected {LAYOUT} with the cell types {', '.join(CELL_TYPES)}; found {have}"
+            f"{root} is not in a known layout: expected {LAYOUT} with the cell types {', '.join(CELL_TYPES)}; "
+            f"found {have}"
         )
     excluded = pd.DataFrame(
         [{"reason": f"folder `{k}` is no cell type", "count": v} for k, v in strange.items()],

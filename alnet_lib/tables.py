@@ -1,0 +1,71 @@
+"""Tables as tables: captioned, with header cells that say what they head, escaped; never pictures."""
+
+from __future__ import annotations
+
+import html
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def text(value: Any) -> str:
+    """A cell's text: numbers with thousands separators and no false zeros, nothing for what is missing."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    if isinstance(value, float | np.floating):
+        if math.isnan(value):
+            return ""
+        return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:,.4g}"
+    return str(value)
+
+
+def html_table(frame: pd.DataFrame, *, caption: str, id: str = "", index: bool = True) -> str:
+    """An HTML table with caption, `scope` on header cells and numbers aligned; sortable in the report.
+
+    Parameters
+    ----------
+    frame: columns and index may be MultiIndex (joined by a comma). index: whether its index is shown as row headers.
+    """
+    anchor = f' id="{html.escape(id)}"' if id else ""
+    parts = [f'<table class="data"{anchor}><caption>{html.escape(caption)}</caption><thead><tr>']
+    names = [_joined(column) for column in frame.columns]
+    if index:
+        names = [html.escape(str(name)) for name in _index_names(frame.index)] + [html.escape(n) for n in names]
+    else:
+        names = [html.escape(name) for name in names]
+    parts += [f'<th scope="col">{name}</th>' for name in names]
+    parts.append("</tr></thead><tbody>")
+    numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
+    for label, row in zip(frame.index, frame.itertuples(index=False), strict=True):
+        parts.append("<tr>")
+        if index:
+            levels = label if isinstance(label, tuple) else (label,)
+            parts += [f'<th scope="row">{html.escape(text(level))}</th>' for level in levels]
+        for value, is_number in zip(row, numeric, strict=True):
+            style = ' class="number"' if is_number else ""
+            parts.append(f"<td{style}>{html.escape(text(value))}</td>")
+        parts.append("</tr>")
+    parts.append("</tbody></table>")
+    return "".join(parts)
+
+
+def _joined(column: Any) -> str:
+    return ", ".join(str(level) for level in column if str(level)) if isinstance(column, tuple) else str(column)
+
+
+def _index_names(index: pd.Index) -> list[str]:
+    return [name or "" for name in index.names]
+
+
+def show_table(frame: pd.DataFrame, *, caption: str, id: str = "", index: bool = True) -> Any:
+    """What a notebook displays for a table."""
+    from IPython.display import HTML
+
+    return HTML(f'<div class="table-scroll" tabindex="0" role="region" aria-label="{html.escape(caption)}">'
+                f"{html_table(frame, caption=caption, id=id, index=index)}</div>")  # fmt: skip
