@@ -29,4 +29,4 @@ ITEMS: dict[str, tuple[str, str, str]] = {
     "figure_06": ("Cell types of earlier studies and of this one", "figure", "06_feature_maps"),
     "figure_07": ("Feature maps of the original network and of ALNet", "figure", "06_feature_maps"),
 }
-"""Id -> (title in our words, kind, notebook that regenerates it); the ids of design contract 3, in the paper's order."""
+"""Id -> (title in our words, kind, notebook that regenerates it), in the paper's order (design contract 3)."""

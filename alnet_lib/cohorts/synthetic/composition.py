@@ -1,0 +1,108 @@
+"""Who is in the drawn cohort: the patients, smears and images of the paper's Tables 1, 2 and 6.
+
+composition.csv holds the rows of the three tables. The paper prints smears per cell type, not per WHO subtype: those of
+the myeloblast and B-lymphoblast rows are shared out by images, with at least one on each side, and add up to the
+printed 200 and 25, 48 and 27. Where printed totals disagree with their rows (623 and 108 smears), the rows hold.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+HOME = "Hospital Clínic"
+MIN_CELLS = 4
+"""A scaled-down smear keeps at least this many cells where its group has them: a vote of one cell shows nothing."""
+
+EXTERNAL = (
+    ("Josep Trueta", "myeloblast", "AML", 3, 202),
+    ("Germans Trias i Pujol", "myeloblast", "AML", 2, 120),
+    ("Josep Trueta", "b_lymphoblast", "ALL", 1, 33),
+    ("Germans Trias i Pujol", "b_lymphoblast", "ALL", 1, 26),
+)
+"""Site, cell type, diagnosis, smears, images. The paper prints 322 myeloid blasts and 59 B-lymphoblasts in 5 and 2
+smears of two hospitals together; how the hospitals share them is our choice."""
+
+
+def groups() -> pd.DataFrame:
+    """The rows of composition.csv: a cell type and subtype with patients, smears and images by split."""
+    return pd.read_csv(Path(__file__).with_name("composition.csv"), keep_default_na=False)
+
+
+def composition(scale: float = 1.0, seed: int = 2021) -> pd.DataFrame:
+    """The manifest without images: image_id, cell_type, smear_id, patient_id, site, diagnosis, subtype, split.
+
+    Parameters
+    ----------
+    scale: in (0, 1], share of the images of every group and split; none vanishes. Smears and patients shrink only when
+    a smear would have fewer than MIN_CELLS cells. A patient's smears are dealt to train and test one by one, as in the
+    paper, whose patients have several and whose split is by smear; so some patients are on both sides.
+
+    Raises
+    ------
+    ValueError
+        a scale outside (0, 1].
+    """
+    if not 0 < scale <= 1:
+        raise ValueError(f"scale {scale}: it is a share of the images, above 0 and at most 1")
+    rng = np.random.default_rng([seed, 1])
+    parts = []
+    for number, group in enumerate(groups().itertuples()):
+        sizes = {
+            split: _cells(getattr(group, f"images_{split}"), getattr(group, f"smears_{split}"), scale, rng)
+            for split in ("train", "test")
+        }
+        smears = [(split, size) for split in ("train", "test") for size in sizes[split]]
+        patients = _patients(min(group.patients, len(smears)), len(smears), rng)
+        if group.cell_type == "monocyte":
+            # Healthy controls give lymphocyte smears, monocyte smears or both; together they are 100 persons.
+            patients = group.patients - 1 - patients
+        prefix = "C" if group.diagnosis == "control" else f"P{number:02d}-"
+        for index, ((split, size), patient) in enumerate(zip(smears, patients, strict=True)):
+            parts.append(
+                _smear(
+                    f"{group.cell_type}-{number:02d}-{index:03d}", f"{prefix}{patient:03d}", HOME, group, split, size
+                )
+            )
+    for site, cell_type, diagnosis, count, images in EXTERNAL:
+        sizes = _cells(images, count, scale, rng)
+        for index, size in enumerate(sizes):
+            name = f"external-{site.split()[0].lower()}-{cell_type}-{index}"
+            about = pd.Series({"cell_type": cell_type, "diagnosis": diagnosis, "subtype": ""})
+            parts.append(_smear(name, f"E-{name}", site, about, "external", size))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _cells(images: int, smears: int, scale: float, rng: np.random.Generator) -> np.ndarray:
+    """Cells of each smear: `images` x scale in all, at least one each, unevenly as in practice."""
+    wanted = max(round(images * scale), min(images, MIN_CELLS))
+    kept = max(min(smears, wanted // MIN_CELLS), 1)
+    extra = rng.multinomial(wanted - kept, rng.dirichlet(np.full(kept, 3.0)))
+    return extra + 1 if scale == 1 else _even(wanted, kept)
+
+
+def _even(wanted: int, kept: int) -> np.ndarray:
+    return np.full(kept, wanted // kept) + (np.arange(kept) < wanted % kept)
+
+
+def _patients(patients: int, smears: int, rng: np.random.Generator) -> np.ndarray:
+    """Which patient each smear is of: everyone has one, the others fall at random, in random order."""
+    return rng.permutation(np.concatenate([np.arange(patients), rng.integers(0, patients, smears - patients)]))
+
+
+def _smear(name: str, patient: str, site: str, group, split: str, size: int) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "image_id": [f"{name}-{i:04d}" for i in range(size)],
+            "path": [f"images/{name}/{name}-{i:04d}.jpg" for i in range(size)],
+            "cell_type": group.cell_type,
+            "smear_id": name,
+            "patient_id": patient,
+            "site": site,
+            "diagnosis": group.diagnosis,
+            "subtype": group.subtype,
+            "split": split,
+        }
+    )

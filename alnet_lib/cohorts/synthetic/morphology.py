@@ -1,0 +1,165 @@
+"""How each cell type looks, as numbers, and how patients, smears and cells vary about them.
+
+Criteria and their usual values follow the descriptions of haematology texts: B. J. Bain, Leukaemia Diagnosis, 4th ed.,
+2010 (the paper's reference 33), and Blood Cells, 5th ed., 2015; L. Palmer et al. (ICSH nomenclature of peripheral-blood
+cells), Int. J. Lab. Hematol. 37:287, 2015; for APL and its hypogranular variant, J. M. Bennett et al. (FAB), Br. J.
+Haematol. 44:169, 1980. The numbers are our reading of those descriptions, tuned on the appearance of real cells; they
+are not measurements of the hospital's patients.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pandas as pd
+
+CRITERIA: dict[str, tuple[str, float, float]] = {
+    "cell_diameter": ("diameter of the cell, micrometres", 6.0, 26.0),
+    "nc_ratio": ("nucleus area over cell area", 0.25, 0.94),
+    "elongation": ("longest over shortest axis of the cell", 1.0, 1.9),
+    "outline_irregularity": ("waviness of the outline, share of the radius", 0.0, 0.2),
+    "blebs": ("cytoplasmic blebs", 0.0, 6.0),
+    "skirting": ("how far the outline gives way to red cells, 0 to 1", 0.0, 1.0),
+    "nucleus_elongation": ("longest over shortest axis of the nucleus", 1.0, 1.8),
+    "nucleus_irregularity": ("waviness of the nuclear outline, share of the radius", 0.0, 0.2),
+    "indentation": ("depth of one notch (kidney shape), share of the radius", 0.0, 0.75),
+    "bilobation": ("depth of two opposed notches, share of the radius", 0.0, 0.8),
+    "folds": ("folds across the nucleus", 0.0, 3.0),
+    "eccentricity": ("offset of the nucleus, share of the free room", 0.0, 1.0),
+    "chromatin_density": ("optical density of the chromatin, 1 = blast", 0.6, 1.8),
+    "chromatin_coarseness": ("0 fine and open, 1 condensed in clumps", 0.0, 1.0),
+    "nucleoli": ("nucleoli", 0.0, 5.0),
+    "nucleolus_prominence": ("0 hidden, 1 pale with a dark rim", 0.0, 1.0),
+    "basophilia": ("blueness of the cytoplasm, optical density", 0.1, 1.3),
+    "rim_basophilia": ("darker blue towards the rim", 0.0, 1.0),
+    "granules": ("azurophil granules", 0.0, 420.0),
+    "granule_size": ("diameter of a granule, micrometres", 0.2, 0.9),
+    "auer_rods": ("Auer rods", 0.0, 12.0),
+    "vacuoles": ("cytoplasmic vacuoles", 0.0, 14.0),
+}
+"""Name -> (definition and unit, lowest, highest value)."""
+
+# The columns of both tables are the criteria, in their order.
+
+_COLUMNS = tuple(CRITERIA)
+_TABLE = """
+lymphocyte            10.0 .76  1.06 .03  .1  .05  1.08 .03  .08 .0   .0  .45 1.38 .85 .0  .0  .45 .15  3   .35 .0  .1
+monocyte              17.5 .48  1.12 .06  .5  .10  1.25 .07  .42 .05  1.4 .35 .92  .42 .0  .0  .42 .12 45   .24 .0 2.5
+reactive_lymphocyte   16.0 .45  1.20 .07  .5  .75  1.18 .08  .10 .0   .3  .55 1.08 .55 .3  .35 .62 .75  5   .35 .0  .5
+abnormal_promyelocyte 17.0 .58  1.12 .05  .5  .10  1.12 .07  .16 .30  .7  .50 .95  .28 .9  .45 .55 .15 210  .40 1.2 .3
+myeloblast            15.0 .78  1.10 .04  .2  .15  1.10 .06  .14 .0   .4  .42 .95  .25 2.2 .62 .66 .25 10   .35 .12 .3
+monoblast             18.0 .70  1.12 .05  .4  .15  1.12 .06  .16 .0   .8  .42 .90  .22 1.6 .66 .78 .35 14   .28 .03 1.4
+b_lymphoblast         12.8 .86  1.08 .04  .1  .10  1.10 .06  .16 .0   .4  .40 1.04 .42 1.0 .30 .62 .25  1   .35 .0  .4
+neutrophil            13.5 .42  1.05 .03  .0  .05  1.30 .05  .30 .62  .0  .10 1.40 .80 .0  .0  .16 .0  260  .22 .0  .0
+eosinophil            14.5 .36  1.05 .03  .0  .05  1.35 .04  .10 .70  .0  .35 1.35 .80 .0  .0  .16 .0  400  .62 .0  .0
+basophil              12.5 .45  1.05 .03  .0  .05  1.20 .05  .25 .40  .0  .20 1.10 .60 .0  .0  .22 .0   90  .80 .0  .0
+"""
+_SPREAD = """
+lymphocyte            1.0  .07  .05  .015 .3  .08  .06  .015 .09 .0   .1  .25 .12  .10 .2  .1  .15 .12  4   .08 .0  .4
+monocyte              2.0  .08  .10  .02  .9  .12  .15  .03  .20 .08  .8  .25 .12  .14 .3  .1  .13 .10 40   .05 .0 2.6
+reactive_lymphocyte   2.4  .10  .16  .03  .9  .25  .13  .04  .12 .0   .5  .25 .14  .16 .6  .3  .18 .22  6   .08 .0  .9
+abnormal_promyelocyte 2.4  .10  .10  .025 .8  .12  .10  .03  .16 .28  .7  .25 .13  .13 .9  .25 .17 .13 120  .10 2.4 .8
+myeloblast            2.2  .08  .08  .02  .5  .15  .08  .025 .12 .0   .5  .25 .13  .13 1.2 .22 .17 .15 14   .08 .4  .8
+monoblast             2.2  .08  .09  .02  .7  .15  .09  .03  .13 .0   .7  .25 .12  .12 1.1 .20 .16 .16 16   .07 .2 1.8
+b_lymphoblast         1.8  .06  .08  .02  .4  .12  .08  .025 .12 .0   .5  .25 .14  .15 1.0 .24 .17 .16  2   .08 .0  .9
+neutrophil            1.0  .05  .04  .01  .1  .05  .12  .02  .20 .15  .0  .10 .10  .10 .0  .0  .05 .0  60   .04 .0  .0
+eosinophil            1.0  .05  .04  .01  .1  .05  .12  .02  .08 .08  .0  .15 .10  .10 .0  .0  .05 .0  40   .08 .0  .0
+basophil              1.0  .06  .04  .01  .1  .05  .10  .02  .15 .20  .0  .15 .10  .10 .0  .0  .06 .0  25   .12 .0  .0
+"""
+
+SHARES = {"patient": 0.45, "smear": 0.20, "cell": 0.87}
+"""Weights of the standard normal draws of patient, smear and cell; their squares add up to 1."""
+
+ATYPICAL = {"b_lymphoblast": ("myeloblast", 0.18), "myeloblast": ("b_lymphoblast", 0.10)}
+"""Cell type -> (the type some patients' cells lean to, share of such patients)."""
+LEANING = 0.6
+"""How far an atypical patient's means move towards the other type."""
+HYPOGRANULAR = 0.2
+"""Share of APL patients with the hypogranular variant: few granules, a deeply bilobed nucleus."""
+
+
+def _parse(text: str) -> pd.DataFrame:
+    lines = [line.split() for line in text.strip().splitlines()]
+    return pd.DataFrame([map(float, line[1:]) for line in lines], index=[line[0] for line in lines], columns=_COLUMNS)
+
+
+MEAN: pd.DataFrame = _parse(_TABLE)
+"""Cell type x criterion: the usual value."""
+SPREAD: pd.DataFrame = _parse(_SPREAD)
+"""Cell type x criterion: one standard deviation over all cells of the type."""
+
+
+def generator(seed: int, purpose: str, name: str) -> np.random.Generator:
+    """A generator for one thing of one name: the same whatever is drawn before it, or beside it."""
+    return np.random.default_rng([seed, zlib.crc32(purpose.encode()), zlib.crc32(name.encode())])
+
+
+def patient_means(cell_type: str, patient: str, seed: int) -> tuple[np.ndarray, str]:
+    """The usual values of one patient's cells, and the patient's variant (`typical`, `leaning`, `hypogranular`)."""
+    mean = MEAN.loc[cell_type].to_numpy().copy()
+    rng = generator(seed, f"variant/{cell_type}", patient)
+    chance = rng.random()
+    other, share = ATYPICAL.get(cell_type, ("", 0.0))
+    if chance < share:
+        return mean + LEANING * (MEAN.loc[other].to_numpy() - mean), "leaning"
+    if cell_type == "abnormal_promyelocyte" and chance < HYPOGRANULAR:
+        mean[_COLUMNS.index("granules")] = 25
+        mean[_COLUMNS.index("auer_rods")] = 0.2
+        mean[_COLUMNS.index("bilobation")] = 0.55
+        return mean, "hypogranular"
+    return mean, "typical"
+
+
+def parameters(manifest: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Drawing parameters of every image: the criteria as `draw_<name>` and the patient's `draw_variant`.
+
+    value = patient's mean + spread x (patient, smear and cell deviations weighted by SHARES), kept in the range of
+    CRITERIA. Needs cell_type, patient_id, smear_id and image_id; the same for a row whatever other rows there are.
+    """
+    low = np.array([c[1] for c in CRITERIA.values()])
+    high = np.array([c[2] for c in CRITERIA.values()])
+    values, variants = np.empty((len(manifest), len(_COLUMNS))), []
+    known: dict[tuple, tuple] = {}
+    for position, row in enumerate(
+        manifest[["cell_type", "patient_id", "smear_id", "image_id"]].itertuples(index=False)
+    ):
+        key = (row.cell_type, row.patient_id, row.smear_id)
+        if key not in known:
+            mean, variant = patient_means(row.cell_type, row.patient_id, seed)
+            patient = generator(seed, f"patient/{row.cell_type}", row.patient_id).standard_normal(len(_COLUMNS))
+            smear = generator(seed, "smear", row.smear_id).standard_normal(len(_COLUMNS))
+            known[key] = (mean, SHARES["patient"] * patient + SHARES["smear"] * smear, variant)
+        mean, above, variant = known[key]
+        cell = generator(seed, "cell", row.image_id).standard_normal(len(_COLUMNS))
+        deviation = above + SHARES["cell"] * cell
+        values[position] = np.clip(mean + SPREAD.loc[row.cell_type].to_numpy() * deviation, low, high)
+        variants.append(variant)
+    frame = pd.DataFrame(values.round(4), columns=[f"draw_{name}" for name in _COLUMNS], index=manifest.index)
+    return frame.assign(draw_variant=variants)
+
+
+SITES: dict[str, dict[str, float]] = {
+    "Hospital Clínic": {"hue": 0.0, "blur": 0.55, "zoom": 1.0, "warmth": 0.5},
+    "Josep Trueta": {"hue": 0.16, "blur": 1.15, "zoom": 0.93, "warmth": 0.15},
+    "Germans Trias i Pujol": {"hue": -0.14, "blur": 0.35, "zoom": 1.08, "warmth": 0.85},
+}
+"""Stain hue shift, blur in pixels, magnification, warmth of the background: the hospitals differ as in Fig. 5."""
+
+
+def optics(site: str, smear: str, seed: int) -> dict[str, float]:
+    """Stain and optics of one smear: the site's, varied. pinkness: of eosin; density: red cells in view."""
+    rng = generator(seed, "optics", smear)
+    own = SITES[site]
+    return {
+        "hue": own["hue"] + rng.normal(0, 0.05),
+        "blur": max(own["blur"] + rng.normal(0, 0.18), 0.25),
+        "zoom": own["zoom"],
+        "warmth": float(np.clip(own["warmth"] + rng.normal(0, 0.25), 0, 1)),
+        "stain": rng.normal(1.0, 0.10),
+        "pinkness": rng.normal(1.0, 0.12),
+        "density": rng.uniform(7, 20),
+        "pallor": rng.uniform(0.35, 0.85),
+        "crenation": max(rng.normal(-0.012, 0.015), 0.0),
+        "noise": rng.uniform(1.0, 2.4),
+    }
