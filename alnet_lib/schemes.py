@@ -1,0 +1,116 @@
+"""Figures 1 and 3, drawn from the model objects themselves, so that they cannot disagree with the code."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import nn
+
+from alnet_lib.backbones import ARCHITECTURES, Network
+from alnet_lib.cohorts.vocabulary import LABELS
+from alnet_lib.plots import CLASS_COLOURS, PAGE, _figure, style
+from alnet_lib.vote import OF_MODULE_1, OF_MODULE_2
+
+
+def _box(
+    axes: Axes, x: float, y: float, w: float, h: float, text: str, colour: str = "0.93", edge: str = "0.4"
+) -> None:
+    axes.add_patch(_rounded(x, y, w, h, colour, edge))
+    axes.text(x + w / 2, y + h / 2, text, ha="center", va="center")
+
+
+def _rounded(x, y, w, h, colour, edge):
+    from matplotlib.patches import FancyBboxPatch
+
+    return FancyBboxPatch((x, y), w, h, boxstyle="round,pad=0,rounding_size=0.06", fc=colour, ec=edge, lw=0.8)
+
+
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    axes.annotate(
+        "", end, start, arrowprops={"arrowstyle": "-|>", "lw": 0.8, "color": "0.3", "shrinkA": 0, "shrinkB": 0}
+    )
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = _figure(PAGE, PAGE * height / width)
+    axes = figure.add_subplot()
+    axes.set(xlim=(0, width), ylim=(0, height))
+    axes.set_axis_off()
+    return figure, axes
+
+
+def pipeline_scheme(module_1: Network, module_2: Network | None, threshold: float) -> Figure:
+    """Figure 1: from the smear's cell images to the diagnosis."""
+    with style():
+        figure, axes = _canvas(12, 4.6)
+        _box(axes, 0.1, 1.9, 1.7, 1.0, "cell images of\none smear")
+        _box(
+            axes,
+            2.4,
+            1.9,
+            2.0,
+            1.0,
+            f"module 1\n{ARCHITECTURES[module_1.name].title}\n{len(module_1.classes)} classes",
+            "#DCEBF7",
+        )
+        _arrow(axes, (1.8, 2.4), (2.4, 2.4))
+        classes = list(module_1.classes)
+        for i, name in enumerate(classes):
+            y = 3.9 - i * 0.88
+            _box(axes, 5.1, y, 2.2, 0.62, LABELS[name], edge=CLASS_COLOURS[name])
+            _arrow(axes, (4.4, 2.4), (5.1, y + 0.31))
+            if name != "blast":
+                _box(axes, 9.9, y, 2.0, 0.62, OF_MODULE_1[name], edge=CLASS_COLOURS[name])
+                _arrow(axes, (7.3, y + 0.31), (9.9, y + 0.31))
+        axes.text(
+            8.6, 3.62, f"more than {threshold:.0%} of the smear's cells", ha="center", va="center", style="italic"
+        )
+        y = 3.9 - classes.index("blast") * 0.88 if "blast" in classes else 0.1
+        if module_2 is None:
+            _box(axes, 7.7, y, 1.8, 0.62, "no module 2", edge="0.7")
+        else:
+            _box(axes, 7.65, y - 0.1, 1.75, 0.82, f"module 2\n{ARCHITECTURES[module_2.name].title}", "#FBE6D5")
+            _arrow(axes, (7.3, y + 0.31), (7.65, y + 0.31))
+            for j, name in enumerate(module_2.classes):
+                label = OF_MODULE_2[name]
+                _box(axes, 9.9 + j * 1.05, y, 0.95, 0.62, label, edge=CLASS_COLOURS[label])
+            _arrow(axes, (9.4, y + 0.31), (9.9, y + 0.31))
+        second = "no module 2" if module_2 is None else f"module 2 ({ARCHITECTURES[module_2.name].title})"
+        figure.alt = (
+            f"Scheme: cell images of a smear go to module 1 ({ARCHITECTURES[module_1.name].title}), which tells "
+            f"{', '.join(LABELS[c].lower() for c in classes)}; smears of blasts go on to {second}. "
+            f"A class with more than {threshold:.0%} of the cells gives the diagnosis."
+        )
+    return figure
+
+
+def module_scheme(modules: list[Network]) -> Figure:
+    """Figure 3: each module's blocks with convolutions and map sizes, and its fully connected layers."""
+    with style():
+        figure, axes = _canvas(12, 0.2 + 2.1 * len(modules))
+        for row, network in enumerate(modules):
+            y = 0.35 + 2.1 * (len(modules) - 1 - row)
+            axes.text(
+                0.05, y + 1.5, f"module {row + 1}: {ARCHITECTURES[network.name].title}", weight="bold", va="bottom"
+            )
+            size = network.input_size
+            _box(axes, 0.05, y, 1.0, 1.3, f"image\n{size}×{size}×3")
+            x = 1.35
+            for number, (block, shape) in enumerate(zip(network.blocks, network.map_shapes, strict=True), start=1):
+                convolutions = sum(isinstance(layer, nn.Conv2d) for layer in block.modules())
+                channels, h, w = shape
+                _box(axes, x, y, 1.3, 1.3, f"block {number}\n{convolutions} conv.\n{h}×{w}×{channels}", "#DCEBF7")
+                _arrow(axes, (x - 0.3, y + 0.65), (x, y + 0.65))
+                x += 1.6
+            for layer in (network.head.fc1, network.head.fc2, network.head.fc3):
+                _box(axes, x, y, 0.7, 1.3, f"{layer.in_features:,}\n↓\n{layer.out_features:,}", "#FBE6D5")
+                _arrow(axes, (x - 0.3, y + 0.65), (x, y + 0.65))
+                x += 0.85
+        described = "; ".join(
+            f"module {i}: {ARCHITECTURES[n.name].title}, maps {', '.join('x'.join(map(str, s)) for s in n.map_shapes)}, "
+            f"{n.head.fc1.in_features} features to {n.head.fc1.out_features}, {n.head.fc2.out_features}, "
+            f"{len(n.classes)} classes"
+            for i, n in enumerate(modules, start=1)
+        )
+        figure.alt = f"The modules' layers. {described}."
+    return figure
