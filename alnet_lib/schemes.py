@@ -39,6 +39,10 @@ def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def _shapes(network: Network) -> str:
+    return ", ".join("x".join(map(str, shape)) for shape in network.map_shapes)
+
+
 def pipeline_scheme(module_1: Network, module_2: Network | None, threshold: float) -> Figure:
     """Figure 1: from the smear's cell images to the diagnosis."""
     with style():
@@ -107,7 +111,7 @@ def module_scheme(modules: list[Network]) -> Figure:
                 _arrow(axes, (x - 0.3, y + 0.65), (x, y + 0.65))
                 x += 0.85
         described = "; ".join(
-            f"module {i}: {ARCHITECTURES[n.name].title}, maps {', '.join('x'.join(map(str, s)) for s in n.map_shapes)}, "
+            f"module {i}: {ARCHITECTURES[n.name].title}, maps {_shapes(n)}, "
             f"{n.head.fc1.in_features} features to {n.head.fc1.out_features}, {n.head.fc2.out_features}, "
             f"{len(n.classes)} classes"
             for i, n in enumerate(modules, start=1)

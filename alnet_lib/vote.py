@@ -69,8 +69,8 @@ def vote(cells: pd.DataFrame, threshold: float = 0.5) -> pd.DataFrame:
     -------
     One row a smear: smear_id, patient_id, site, diagnosis, split, n_cells, share_<class> of module 1, module_1 (class
     or `unknown`), n_blasts, share2_<class>, module_2 (AML, ALL, `unknown`, or empty where it is not asked), verdict
-    (one of VERDICTS). Module 2 is asked only for smears that module 1 calls blasts, and sees the cells that module 1 called
-    blasts: the paper does not say which cells it sees (register of open points).
+    (one of VERDICTS). Module 2 is asked only for smears that module 1 calls blasts, and sees the cells that module 1
+    called blasts: the paper does not say which cells it sees (register of open points).
     """
     table = cells[["smear_id"]].copy()
     table["class_1"] = classify(cells, "p1", MODULE_1_CLASSES)
