@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -92,8 +93,16 @@ def cluster_bootstrap(
 ) -> tuple[float, float]:
     """95% percentile interval of a statistic when whole clusters (patients) are drawn with replacement.
 
-    Replicates on which the statistic is undefined (NaN) are left out; (NaN, NaN) when fewer than half are defined.
+    Replicates on which the statistic is undefined (NaN) are left out, with a warning that says how many;
+    (NaN, NaN) when fewer than half are defined.
+
+    Raises
+    ------
+    ValueError
+        the frame is empty, or a row belongs to no cluster (it would be dropped unseen).
     """
+    if frame.empty or frame[cluster].isna().any():
+        raise ValueError(f"{int(frame[cluster].isna().sum())} of {len(frame)} rows have no {cluster}")
     groups = [index for index in frame.groupby(cluster, sort=True).indices.values()]
     values = []
     for _ in range(replicates):
@@ -101,6 +110,9 @@ def cluster_bootstrap(
         values.append(statistic(frame.iloc[np.concatenate([groups[i] for i in drawn])]))
     defined = np.array(values, float)
     defined = defined[~np.isnan(defined)]
+    if len(defined) < replicates:
+        left_out = replicates - len(defined)
+        warnings.warn(f"undefined in {left_out} of {replicates} bootstrap replicates, left out", stacklevel=2)
     if len(defined) < replicates / 2:
         return float("nan"), float("nan")
     return float(np.percentile(defined, 2.5)), float(np.percentile(defined, 97.5))

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
 
@@ -22,8 +23,9 @@ class Curve:
 @dataclass(frozen=True)
 class MulticlassRoc:
     """classes: name -> curve of that class against the rest. average: mean true-positive rate at equal false-positive
-    rate. hand_till: M of Hand and Till (2001). threshold: lowest and highest share that are equally best.
-    youden: mean over classes of sensitivity + specificity - 1 at that threshold.
+    rate, steps kept, so that the area under it is the mean of the classes' areas. hand_till: M of Hand and Till (2001).
+    threshold: lowest and highest share that are equally best. youden: there, the mean over classes of sensitivity +
+    specificity - 1.
     """
 
     classes: dict[str, Curve]
@@ -108,16 +110,23 @@ def multiclass_roc(truth: pd.Series, shares: pd.DataFrame) -> MulticlassRoc:
         raise ValueError(f"a multiclass ROC needs smears of two classes, there are {present}")
     curves = {name: curve((truth == name).to_numpy(), shares[name].to_numpy()) for name in present}
     grid = np.unique(np.concatenate([c.fpr for c in curves.values()]))
-    # At a false-positive rate with a vertical step, the step's top is what can be had.
-    mean = np.mean([_upper(c, grid) for c in curves.values()], axis=0)
-    average = Curve(np.append(0.0, grid), np.append(0.0, mean), float(np.mean([c.auc for c in curves.values()])))
+    # Curves step up: the average needs both ends of a step at its false-positive rate, or slopes replace the steps.
+    ends = np.mean([_step_ends(c, grid) for c in curves.values()], axis=0)
+    average = Curve(np.repeat(grid, 2), ends.ravel(), float(np.mean([c.auc for c in curves.values()])))
     low, high, youden = best_threshold(truth, shares)
     return MulticlassRoc(curves, average, hand_till(truth, shares), (low, high), youden)
 
 
-def _upper(c: Curve, grid: np.ndarray) -> np.ndarray:
-    fpr, last = np.unique(c.fpr[::-1], return_index=True)
-    return np.interp(grid, fpr, c.tpr[::-1][last])
+def _step_ends(c: Curve, grid: np.ndarray) -> np.ndarray:
+    """(n, 2): lowest and highest true-positive rate of the curve at each false-positive rate of the grid."""
+    fpr, first = np.unique(c.fpr, return_index=True)
+    low, high = c.tpr[first], c.tpr[np.append(first[1:], len(c.fpr)) - 1]
+    right = np.searchsorted(fpr, grid)
+    left = np.maximum(right - 1, 0)
+    at_step = fpr[right] == grid
+    weight = (grid - fpr[left]) / np.where(at_step, 1, fpr[right] - fpr[left])
+    between = high[left] * (1 - weight) + low[right] * weight
+    return np.stack([np.where(at_step, low[right], between), np.where(at_step, high[right], between)], axis=1)
 
 
 def auc_interval(
@@ -126,16 +135,87 @@ def auc_interval(
     """95% bootstrap interval of an AUC, drawing whole clusters (patients) within cases and within controls.
 
     truth: boolean column. score: column, higher means positive. Stratified, so that every replicate has both.
+
+    Raises
+    ------
+    ValueError
+        cases or controls are missing, a score is NaN, or a row has no cluster.
     """
-    groups = {
-        side: [part.index.to_numpy() for _, part in frame[frame[truth].eq(side)].groupby(cluster)]
-        for side in (False, True)
-    }
-    y, s = frame[truth].to_numpy(bool), frame[score].to_numpy(float)
-    position = pd.Series(np.arange(len(frame)), index=frame.index)
-    values = []
-    for _ in range(replicates):
-        drawn = [part[i] for part in groups.values() for i in rng.integers(0, len(part), len(part))]
-        rows = position[np.concatenate(drawn)].to_numpy()
-        values.append(roc_auc_score(y[rows], s[rows]))
+    values = _bootstrap(frame, truth, [score], cluster, replicates, rng)[:, 0]
     return float(np.percentile(values, 2.5)), float(np.percentile(values, 97.5))
+
+
+def auc_difference(
+    frame: pd.DataFrame, truth: str, scores: tuple[str, str], *, cluster: str, replicates: int, rng: np.random.Generator
+) -> tuple[float, float, float]:
+    """AUC of the first score less that of the second, and its 95% interval: a paired bootstrap of whole clusters.
+
+    Both scores see the same draws, so that what they share cancels. Rest as `auc_interval`.
+    """
+    values = _bootstrap(frame, truth, list(scores), cluster, replicates, rng)
+    low, high = np.percentile(values[:, 0] - values[:, 1], [2.5, 97.5])
+    first, second = (roc_auc_score(frame[truth], frame[score]) for score in scores)
+    return float(first - second), float(low), float(high)
+
+
+def _bootstrap(
+    frame: pd.DataFrame, truth: str, scores: list[str], cluster: str, replicates: int, rng: np.random.Generator
+) -> np.ndarray:
+    """(replicates, scores): AUCs of stratified draws of whole clusters."""
+    y, s = frame[truth].to_numpy(bool), frame[scores].to_numpy(float)
+    if np.isnan(s).any() or frame[cluster].isna().any():
+        raise ValueError(f"rows without {' or '.join(scores)}, or without {cluster}")
+    if y.all() or not y.any():
+        raise ValueError("an AUC needs cases and controls")
+    members = frame[cluster].to_numpy()
+    sides = [
+        [rows[part] for part in pd.Series(members[rows]).groupby(members[rows]).indices.values()]
+        for rows in (np.flatnonzero(~y), np.flatnonzero(y))
+    ]
+    values = np.empty((replicates, len(scores)))
+    for r in range(replicates):
+        rows = np.concatenate([part[i] for part in sides for i in rng.integers(0, len(part), len(part))])
+        values[r] = [roc_auc_score(y[rows], s[rows, j]) for j in range(len(scores))]
+    return values
+
+
+@dataclass(frozen=True)
+class DeLong:
+    """aucs: of both scores. difference: first less second. low, high: its 95% interval. p: two-sided."""
+
+    aucs: tuple[float, float]
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def delong(truth: np.ndarray, first: np.ndarray, second: np.ndarray) -> DeLong:
+    """Two correlated AUCs compared: DeLong, DeLong and Clarke-Pearson, Biometrics 44:837 (1988).
+
+    Parameters
+    ----------
+    truth: (n,) boolean. first, second: (n,) scores of the same, independent subjects (one row a patient), higher
+    means positive.
+
+    Raises
+    ------
+    ValueError
+        fewer than two cases or controls: a variance needs two.
+    """
+    truth = np.asarray(truth, bool)
+    if min(truth.sum(), (~truth).sum()) < 2:
+        raise ValueError("DeLong's test needs two cases and two controls at least")
+    cases, controls = [], []
+    for score in (np.asarray(first, float), np.asarray(second, float)):
+        psi = (np.sign(score[truth][:, None] - score[~truth][None, :]) + 1) / 2
+        cases.append(psi.mean(axis=1))
+        controls.append(psi.mean(axis=0))
+    covariance = np.cov(cases) / truth.sum() + np.cov(controls) / (~truth).sum()
+    aucs = float(cases[0].mean()), float(cases[1].mean())
+    difference = aucs[0] - aucs[1]
+    error = float(np.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0)))
+    half = float(stats.norm.ppf(0.975)) * error
+    # Without any variance (two perfect scores, or the same one twice) there is nothing to test against.
+    p = 2 * float(stats.norm.sf(abs(difference) / error)) if error > 1e-12 else float("nan")
+    return DeLong(aucs, difference, difference - half, difference + half, p)

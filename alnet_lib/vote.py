@@ -53,8 +53,21 @@ def classify(cells: pd.DataFrame, prefix: str, classes: Sequence[str]) -> pd.Ser
 
 
 def has_module_2(cells: pd.DataFrame) -> bool:
-    """Whether the cells carry probabilities of module 2."""
-    return all(f"p2_{name}" in cells for name in MODULE_2_CLASSES)
+    """Whether the cells carry probabilities of module 2 (columns that hold nothing but NaN do not count)."""
+    return all(f"p2_{name}" in cells and cells[f"p2_{name}"].notna().any() for name in MODULE_2_CLASSES)
+
+
+def smear_shares(cells: pd.DataFrame, prefix: str = "p1", classes: Sequence[str] = MODULE_1_CLASSES) -> pd.DataFrame:
+    """Share of each smear's cells, in [0, 1], whose most probable class is each of `classes`; index smear_id, sorted.
+
+    The scores of the ROC analysis of section 3.3. Raises as `classify`.
+    """
+    return _shares(cells["smear_id"].to_numpy(), classify(cells, prefix, classes).to_numpy(), classes)
+
+
+def _shares(smears: np.ndarray, calls: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
+    counts = pd.crosstab(pd.Series(smears, name="smear_id"), calls).reindex(columns=list(classes), fill_value=0)
+    return counts.div(counts.sum(axis=1), axis=0)
 
 
 def vote(cells: pd.DataFrame, threshold: float = 0.5) -> pd.DataFrame:
@@ -71,23 +84,26 @@ def vote(cells: pd.DataFrame, threshold: float = 0.5) -> pd.DataFrame:
     or `unknown`), n_blasts, share2_<class>, module_2 (AML, ALL, `unknown`, or empty where it is not asked), verdict
     (one of VERDICTS). Module 2 is asked only for smears that module 1 calls blasts, and sees the cells that module 1
     called blasts: the paper does not say which cells it sees (register of open points).
+
+    Raises
+    ------
+    ValueError
+        a probability of module 1 is NaN, or one of module 2 on a cell that it sees; the message names images.
     """
-    table = cells[["smear_id"]].copy()
-    table["class_1"] = classify(cells, "p1", MODULE_1_CLASSES)
+    calls = classify(cells, "p1", MODULE_1_CLASSES).to_numpy()
     two = has_module_2(cells)
-    table["class_2"] = classify(cells, "p2", MODULE_2_CLASSES) if two else ""
-    about = cells.groupby("smear_id", sort=True)[["patient_id", "site", "diagnosis", "split"]].first()
-    shares = pd.crosstab(table["smear_id"], table["class_1"]).reindex(columns=list(MODULE_1_CLASSES), fill_value=0)
-    about["n_cells"] = shares.sum(axis=1)
-    shares = shares.div(about["n_cells"], axis=0)
+    grouped = cells.groupby("smear_id", sort=True)
+    about = grouped[["patient_id", "site", "diagnosis", "split"]].first()
+    about["n_cells"] = grouped.size()
+    shares = _shares(cells["smear_id"].to_numpy(), calls, MODULE_1_CLASSES)
     about[[f"share_{name}" for name in MODULE_1_CLASSES]] = shares
     about["module_1"] = _winner(shares, threshold)
-    blasts = table[table["class_1"].eq("blast")]
+    blasts = cells[calls == "blast"]
     about["n_blasts"] = blasts.groupby("smear_id").size().reindex(about.index, fill_value=0)
-    shares_2 = pd.crosstab(blasts["smear_id"], blasts["class_2"])
-    shares_2 = shares_2.reindex(index=about.index, columns=list(MODULE_2_CLASSES), fill_value=0)
-    shares_2 = shares_2.div(about["n_blasts"].where(about["n_blasts"] > 0), axis=0)
-    about[[f"share2_{name}" for name in MODULE_2_CLASSES]] = shares_2 if two else np.nan
+    shares_2 = pd.DataFrame(np.nan, index=about.index, columns=list(MODULE_2_CLASSES))
+    if two and len(blasts):
+        shares_2 = smear_shares(blasts, "p2", MODULE_2_CLASSES).reindex(about.index)
+    about[[f"share2_{name}" for name in MODULE_2_CLASSES]] = shares_2
     asked = about["module_1"].eq("blast") & two
     second = _winner(shares_2, threshold).map(lambda name: OF_MODULE_2.get(name, UNKNOWN))
     about["module_2"] = second.where(asked, "")
@@ -106,7 +122,7 @@ def _winner(shares: pd.DataFrame, threshold: float) -> pd.Series:
 
 
 def smear_truth(cells: pd.DataFrame) -> pd.Series:
-    """The class of module 1 that most cells of each smear truly have, by smear_id."""
+    """The class of module 1 that most cells of each smear truly have, by smear_id; on a tie, the first by name."""
     kinds = cells["cell_type"].map(TO_MODULE_1)
     return pd.crosstab(cells["smear_id"], kinds).idxmax(axis=1)
 
@@ -123,8 +139,16 @@ def table_9a(votes: pd.DataFrame, truth: pd.Series) -> pd.DataFrame:
 
 
 def table_9b(votes: pd.DataFrame) -> pd.DataFrame:
-    """Counts of smears of AML and ALL patients that module 1 called AL non-APL, against module 2, as Table 9B."""
+    """Counts of smears of AML and ALL patients that module 1 called AL non-APL, against module 2, as Table 9B.
+
+    Raises
+    ------
+    ValueError
+        there was no module 2.
+    """
     asked = votes[votes["module_1"].eq("blast") & votes["diagnosis"].isin(["AML", "ALL"])]
+    if asked["module_2"].eq("").any():
+        raise ValueError("Table 9B needs module 2: these votes were made without it")
     return evaluation.confusion(asked["diagnosis"], asked["module_2"].replace(UNKNOWN, "UNK"), ["AML", "ALL"], ["UNK"])
 
 
@@ -145,3 +169,42 @@ def coverage(cells: pd.DataFrame, thresholds: Sequence[float]) -> pd.DataFrame:
         right = votes["verdict"].eq(votes["diagnosis"])
         rows.append((threshold, len(votes), decided.mean(), right[decided].mean(), right.mean()))
     return pd.DataFrame(rows, columns=["threshold", "smears", "decided", "accuracy", "correct"])
+
+
+def cells_needed(
+    cells: pd.DataFrame, sizes: Sequence[int], repeats: int, rng: np.random.Generator, threshold: float = 0.5
+) -> pd.DataFrame:
+    """How the vote does when only some cells of each smear are seen, drawn at random without replacement.
+
+    A smear with fewer cells than a size gives all it has, so every size judges the same smears; `full` counts those
+    that have enough.
+
+    Returns
+    -------
+    One row a size: cells, full, correct (mean over the repeats of the share of smears with the right verdict), low,
+    high (2.5 and 97.5 percentile over the repeats), unknown (mean share of `unknown`).
+
+    Raises
+    ------
+    ValueError
+        a size below 1; else as `vote`.
+    """
+    if min(sizes) < 1:
+        raise ValueError("a smear needs one cell at least")
+    smear = cells["smear_id"].astype("category").cat.codes.to_numpy()
+    # Position of every cell in a random order of its smear's cells, once a repeat: sizes are nested in each other.
+    ranks = np.empty((repeats, len(cells)), np.int64)
+    for repeat in range(repeats):
+        order = np.lexsort((rng.random(len(cells)), smear))
+        ranks[repeat, order] = pd.Series(smear[order]).groupby(smear[order]).cumcount()
+    available = np.bincount(smear)
+    rows = []
+    for size in sizes:
+        repeat, row = np.nonzero(ranks < size)
+        votes = vote(cells.iloc[row].assign(smear_id=repeat * len(available) + smear[row]), threshold)
+        of_repeat = votes["smear_id"] // len(available)
+        correct = votes["verdict"].eq(votes["diagnosis"]).groupby(of_repeat).mean()
+        low, high = np.percentile(correct, [2.5, 97.5])
+        unknown = votes["verdict"].eq(UNKNOWN).mean()
+        rows.append((size, int((available >= size).sum()), correct.mean(), low, high, unknown))
+    return pd.DataFrame(rows, columns=["cells", "full", "correct", "low", "high", "unknown"])

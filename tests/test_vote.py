@@ -116,3 +116,66 @@ def test_coverage_falls_and_never_rises_with_the_threshold():
     table = cells({f"s{i}": [str(rng.choice(["PM", "BL/M", "LY"])) for _ in range(9)] for i in range(20)})
     curve = vote.coverage(table, np.linspace(0.35, 0.95, 7))
     assert (np.diff(curve["decided"]) <= 0).all()
+
+
+def test_shares_of_a_smear_add_up_and_are_those_of_the_vote():
+    table = cells({"s": ["PM", "PM", "BL/M", "LY"], "t": ["MO"]})
+    shares = vote.smear_shares(table)
+    assert shares.loc["s"].tolist() == [0.25, 0, 0, 0.5, 0.25]
+    assert (shares.sum(axis=1) == 1).all()
+    assert shares.to_numpy().tolist() == vote.vote(table).filter(regex="^share_").to_numpy().tolist()
+
+
+def test_module_2_need_not_know_cells_that_are_no_blasts_but_must_know_blasts():
+    table = cells({"s": ["BL/M", "BL/M", "LY"]})
+    second = [f"p2_{c}" for c in MODULE_2_CLASSES]
+    table[second] = table[second].astype(float)
+    table.loc[2, second] = np.nan
+    assert vote.vote(table).loc[0, "verdict"] == "AML"
+    table.loc[1, second] = np.nan
+    with pytest.raises(ValueError, match="module 2: s-1"):
+        vote.vote(table)
+    table[second] = np.nan
+    assert vote.vote(table).loc[0, "verdict"] == vote.NON_APL
+
+
+def test_no_cell_gives_no_smear():
+    votes = vote.vote(cells({"s": ["LY"]}).iloc[:0])
+    assert len(votes) == 0 and "verdict" in votes
+    assert vote.end_to_end(votes).to_numpy().sum() == 0
+
+
+def test_one_smears_cells_change_no_other_smears_vote():
+    table = cells({"s": ["PM", "BL/M", "BL/B"], "t": ["BL/M"] * 3})
+    alone = vote.vote(table[table["smear_id"].eq("t")])
+    pd.testing.assert_frame_equal(vote.vote(table).iloc[[1]].reset_index(drop=True), alone)
+
+
+def test_below_one_half_the_largest_share_wins_and_a_tie_is_unknown():
+    assert verdict(["PM"] * 4 + ["BL/M"] * 3 + ["LY"] * 2, threshold=0.3) == "APL"
+    assert verdict(["PM"] * 4 + ["BL/M"] * 4 + ["LY"], threshold=0.3) == "unknown"
+
+
+def test_a_missing_class_leaves_a_row_of_zeros_and_table_9b_needs_module_2():
+    votes = vote.vote(cells({"s": ["BL"] * 3}, module_2=False))
+    assert vote.end_to_end(votes).loc["AML", vote.NON_APL] == 1
+    assert vote.end_to_end(votes).loc["ALL"].sum() == 0
+    with pytest.raises(ValueError, match="module 2"):
+        vote.table_9b(votes)
+
+
+def test_cells_needed_reaches_the_whole_vote_and_one_cell_is_never_unknown():
+    rng = np.random.default_rng(5)
+    table = cells({f"s{i}": [str(rng.choice(["BL/M", "PM"], p=[0.7, 0.3])) for _ in range(11)] for i in range(40)})
+    whole = vote.vote(table)["verdict"].eq("AML").mean()
+    curve = vote.cells_needed(table, [1, 3, 11, 50], repeats=20, rng=np.random.default_rng(0)).set_index("cells")
+    assert curve.loc[11, ["correct", "low", "high"]].tolist() == pytest.approx([whole] * 3)
+    assert curve.loc[50, "correct"] == curve.loc[11, "correct"]
+    assert curve["full"].tolist() == [40, 40, 40, 0]
+    assert curve.loc[1, "unknown"] == 0
+    # One cell is right as often as cells are; eleven average the noise away.
+    right = (table["p1_blast"] > 0.5).mean()
+    assert curve.loc[1, "correct"] == pytest.approx(right, abs=0.04)
+    assert curve.loc[1, "correct"] < curve.loc[3, "correct"] < curve.loc[11, "correct"]
+    with pytest.raises(ValueError, match="one cell"):
+        vote.cells_needed(table, [0], repeats=1, rng=rng)
