@@ -8,7 +8,7 @@ NOTEBOOK = f'"{sys.executable}" -m alnet_lib.execute --notebook {{log}} --parame
 
 def depends_on(notebook):
     return pipeline.fingerprint(
-        notebook, cohort=config["cohort"], profile=config["profile"], data=config.get("data", "")
+        notebook, cohort=config["cohort"], profile=config["profile"], data=config.get("data") or ""
     )
 
 

@@ -187,6 +187,24 @@ def engine_hash() -> str:
     return sha256(*(folder / f"{module}.py" for module in ("augment", "backbones", "images", "training")))
 
 
+def planned(run: Run, task: str) -> pd.DataFrame:
+    """Images of each class in train and validation, as `train` will split them; needs no pixel.
+
+    Empty when the task has fewer than two classes in the training split.
+    """
+    mapping, known = TASKS[task]
+    manifest = run.cohort().manifest
+    own = manifest[manifest["split"].eq("train") & manifest["cell_type"].isin(mapping)]["cell_type"].map(mapping)
+    classes = [name for name in known if name in set(own)]
+    if len(classes) < 2:
+        return pd.DataFrame(columns=["train", "validation"])
+    labels = own.map({name: i for i, name in enumerate(classes)}).to_numpy(np.int64)
+    rng = run.generator(f"validation/{task}")
+    parts = training.split_validation(labels, run.profile.validation_fraction, rng)
+    sizes = [np.bincount(labels[part], minlength=len(classes)) for part in parts]
+    return pd.DataFrame({"train": sizes[0], "validation": sizes[1]}, index=classes)
+
+
 def _counts(fit_on: Images, plan: augment.Plan, validation: Images) -> pd.DataFrame:
     size = len(fit_on.classes)
     return pd.DataFrame(

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from alnet_lib import augment, training
+from alnet_lib import augment, evaluation, paper, training
 from alnet_lib.alnet import TASKS, engine_hash, labelled, options
 from alnet_lib.backbones import ARCHITECTURES, build
 from alnet_lib.files import atomic_path
+from alnet_lib.results import Value
 from alnet_lib.run import Run
 from alnet_lib.training import Images
 
@@ -134,6 +135,98 @@ def _train(run, backbone, fold, depth, fit_on, validation, test, plan, opts, key
 
 
 def collect(run: Run) -> pd.DataFrame:
-    """Every training that the run's comparison folder holds, whoever trained it; see `train_unit` for the columns."""
+    """Every finished training that the profile asks for, whoever trained it; see `train_unit` for the columns."""
+    plan = run.profile.comparison
+    evaluations = [HOLD_OUT, *(_evaluation(fold) for fold in range(plan.folds))]
     files = sorted((run.dir / "comparison").glob("*.parquet"))
-    return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True) if files else pd.DataFrame()
+    if not files:
+        return pd.DataFrame(columns=["backbone", "evaluation", "depth"])
+    rows = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    asked = rows["backbone"].isin(plan.backbones) & rows["depth"].isin(plan.depths)
+    return rows[asked & rows["evaluation"].isin(evaluations)].reset_index(drop=True)
+
+
+def whole_network(rows: pd.DataFrame) -> pd.DataFrame:
+    """Validation and testing accuracy in % of the whole networks under hold-out, by backbone."""
+    own = rows[rows["evaluation"].eq(HOLD_OUT) & rows["depth"].eq(WHOLE)].set_index("backbone")
+    return 100 * own[["validation_accuracy", "testing_accuracy"]]
+
+
+def best(rows: pd.DataFrame) -> pd.Series:
+    """The whole network with the highest testing accuracy under hold-out."""
+    own = rows[rows["evaluation"].eq(HOLD_OUT) & rows["depth"].eq(WHOLE)]
+    return own.loc[own["testing_accuracy"].idxmax()]
+
+
+def table_3(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Value]]:
+    """Accuracies in % in the layout of Table 3, and its values beside the printed ones.
+
+    Under hold-out a depth's accuracy is of validation; under the folds it is the mean testing accuracy, with its
+    standard deviation (ddof 1) in rows `sd over folds`.
+    """
+    hold = rows[rows["evaluation"].eq(HOLD_OUT)]
+    frame = 100 * hold.pivot_table(index="backbone", columns="depth", values="validation_accuracy")
+    whole = hold[hold["depth"].eq(WHOLE)].set_index("backbone")
+    frame["testing"] = 100 * whole["testing_accuracy"]
+    frame["training_minutes"] = whole["training_minutes"]
+    frame["classification_seconds"] = whole["classification_seconds"]
+    parts = {"hold_out": frame}
+    folds = rows[rows["evaluation"].ne(HOLD_OUT)]
+    if len(folds):
+        grouped = folds.groupby(["backbone", "depth"])["testing_accuracy"]
+        parts["five_folds"] = 100 * grouped.mean().reset_index().pivot_table(
+            index="backbone", columns="depth", values="testing_accuracy"
+        )
+        times = folds[folds["depth"].eq(WHOLE)].groupby("backbone")
+        for column in ("training_minutes", "classification_seconds"):
+            parts["five_folds"][column] = times[column].sum()
+        if len(set(folds["evaluation"])) > 1:
+            parts["five_folds_sd"] = 100 * grouped.std().reset_index().pivot_table(
+                index="backbone", columns="depth", values="testing_accuracy"
+            )
+    table = pd.concat(parts, names=["evaluation", "backbone"]).rename(columns=_DEPTH_COLUMNS)
+    columns = [*_DEPTH_COLUMNS.values(), "testing", "training_minutes", "classification_seconds"]
+    return table.reindex(columns=columns), _table_3_values(table, whole)
+
+
+_DEPTH_COLUMNS = {1: "last_1", 2: "last_2", 3: "last_3", 4: "last_4", 5: "whole"}
+
+
+def _table_3_values(table: pd.DataFrame, whole: pd.DataFrame) -> list[Value]:
+    values, known = [], paper.record()
+    for (evaluation_name, backbone), line in table.iterrows():
+        for column, number in line.items():
+            id = f"table_03.{evaluation_name}.{backbone}.{column}"
+            if id not in known.index or pd.isna(number):
+                continue
+            low = high = None
+            if evaluation_name == "hold_out" and column == "testing":
+                n = int(whole.loc[backbone, "test_images"])
+                low, high = (100 * v for v in evaluation.interval(round(number / 100 * n), n))
+            values.append(
+                Value(id, known.loc[id, "unit"], paper.published(id), reproduced=number, ci_low=low, ci_high=high)
+            )
+    return values
+
+
+def table_4_values(percent: pd.DataFrame, overall: tuple[float, float, float]) -> list[Value]:
+    """Cells of the confusion matrix in %, and the overall accuracy with its interval, beside the printed ones."""
+    found = [
+        Value(id, "%", paper.published(id), reproduced=percent.loc[true, predicted])
+        for true in percent.index
+        for predicted in percent.columns
+        if (id := f"table_04.{true}.{predicted}") in paper.record().index
+    ]
+    value, low, high = (100 * v for v in overall)
+    id = "text.table_04.accuracy"
+    return [*found, Value(id, "%", paper.published(id), reproduced=value, ci_low=low, ci_high=high)]
+
+
+def table_12_values(deep: pd.DataFrame) -> list[Value]:
+    """Validation accuracies (which the paper prints in Table 12) beside the printed ones."""
+    ids = {name: f"table_12.{name}.accuracy" for name in deep.index}
+    return [
+        Value(id, "%", paper.published(id), reproduced=deep.loc[name, "validation_accuracy"])
+        for name, id in ids.items()
+        if id in paper.record().index
+    ]

@@ -20,15 +20,15 @@ _COMMON = ("run.py", "results.py", "tables.py", "files.py", "profile.py")
 _COHORT = ("cohorts/**/*.py", "cohorts/**/*.csv", "cohorts/**/*.yaml", "images.py")
 _NETWORK = ("alnet.py", "augment.py", "backbones.py", "training.py", "weights.py")
 _PLOTS = ("plots.py", "schemes.py", "alnet.mplstyle")
-_STATISTICS = ("evaluation.py", "intervals.py", "roc.py", "vote.py")
+_STATISTICS = ("evaluation.py", "roc.py", "vote.py", "paper/**/*")
 
 USES: dict[str, tuple[str, ...]] = {
     "01_data_audit": (*_COMMON, *_COHORT, *_PLOTS, "audit.py", "paper/**/*"),
     "02_backbone_comparison": (*_COMMON, *_NETWORK, *_PLOTS, *_STATISTICS, "comparison.py"),
-    "03_alnet_training": (*_COMMON, *_NETWORK, *_PLOTS, *_STATISTICS),
-    "04_smear_roc": (*_COMMON, *_PLOTS, *_STATISTICS),
-    "05_external_validation": (*_COMMON, *_PLOTS, *_STATISTICS, "external.py"),
-    "06_feature_maps": (*_COMMON, *_PLOTS, "backbones.py", "feature_maps.py"),
+    "03_alnet_training": (*_COMMON, *_NETWORK, *_PLOTS, *_STATISTICS, "cells.py"),
+    "04_smear_roc": (*_COMMON, *_PLOTS, *_STATISTICS, "smears.py"),
+    "05_external_validation": (*_COMMON, *_PLOTS, *_STATISTICS, "cells.py", "smears.py"),
+    "06_feature_maps": (*_COMMON, *_PLOTS, "backbones.py", "feature_maps.py", "maps.py"),
     "07_scorecard": (*_COMMON, *_PLOTS, "paper/**/*"),
 }
 """Library files behind each notebook, as patterns below alnet_lib/."""

@@ -195,4 +195,4 @@ def _provenance(about: dict) -> pd.DataFrame:
 if __name__ == "__main__":
     from alnet_lib.pipeline import NOTEBOOKS_DIR
 
-    print(render(Path(sys.argv[1]).resolve(), sources=NOTEBOOKS_DIR))
+    render(Path(sys.argv[1]).resolve(), sources=NOTEBOOKS_DIR)

@@ -1,0 +1,146 @@
+"""The cohort at hand, counted as the paper's Tables 1, 2 and 6 count theirs, and looked at for leaks and confounds."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from alnet_lib import paper
+from alnet_lib.cohorts.manifest import Cohort
+from alnet_lib.cohorts.vocabulary import LABELS
+from alnet_lib.images import perceptual_hashes
+from alnet_lib.results import Value
+
+SPLITS = ("train", "test")
+
+
+def _counts(manifest: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Images and smears by split, and persons, for each value of `by`; external images are not counted."""
+    home = manifest[manifest["split"].isin(SPLITS)]
+    grouped = home.groupby(by, sort=False)
+    frame = pd.DataFrame({"patients": grouped["patient_id"].nunique()})
+    for split in SPLITS:
+        part = home[home["split"].eq(split)].groupby(by, sort=False)
+        frame[f"images_{split}"] = part.size().reindex(frame.index, fill_value=0)
+        frame[f"smears_{split}"] = part["smear_id"].nunique().reindex(frame.index, fill_value=0)
+    return frame
+
+
+def table_1(cohort: Cohort) -> pd.DataFrame:
+    """Patients and images by diagnosis and subtype; controls are not in the paper's Table 1."""
+    manifest = cohort.manifest[cohort.manifest["diagnosis"].ne("control")]
+    frame = _counts(manifest, ["diagnosis", "subtype"])[["patients", "images_train", "images_test"]]
+    frame.loc[("total", ""), :] = frame.sum()
+    return frame.astype(int)
+
+
+def table_2(cohort: Cohort) -> pd.DataFrame:
+    """Images, smears and persons by cell type, the printed numbers beside them."""
+    frame = _counts(cohort.manifest, ["cell_type"])
+    order = [name for name in LABELS if name in frame.index]
+    frame = frame.loc[order, ["images_train", "images_test", "smears_train", "smears_test", "patients"]]
+    frame.loc["total"] = frame.sum()
+    home = cohort.manifest[cohort.manifest["split"].isin(SPLITS)]
+    frame.loc["total", "patients"] = home["patient_id"].nunique()
+    return _beside(frame.astype(int), "02")
+
+
+def table_6(cohort: Cohort, counts: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Train, validation and testing images of both modules.
+
+    counts: `module_1` and `module_2` -> frame by class with train and validation (alnet.planned); a module that cannot
+    be trained is left out.
+    """
+    from alnet_lib.alnet import TASKS
+
+    parts = []
+    for task, own in counts.items():
+        mapping, classes = TASKS[task]
+        manifest = cohort.manifest.assign(cls=cohort.manifest["cell_type"].map(mapping)).dropna(subset="cls")
+        frame = _counts(manifest, ["cls"]).reindex([name for name in classes if name in own.index])
+        frame = frame.rename(columns={"images_test": "testing", "patients": "persons"})
+        frame[["train", "validation"]] = own[["train", "validation"]]
+        parts.append(frame[["train", "validation", "testing", "smears_train", "smears_test", "persons"]])
+    return _beside(pd.concat(parts).astype(int), "06") if parts else pd.DataFrame()
+
+
+def _beside(frame: pd.DataFrame, number: str) -> pd.DataFrame:
+    printed = paper.table(number).reindex(frame.index)
+    named = frame.rename(columns=str)
+    for column in printed.columns:
+        if column in frame:
+            named.insert(named.columns.get_loc(column) + 1, f"{column}, paper", printed[column])
+    named.index = [LABELS.get(name, name) for name in frame.index]
+    return named
+
+
+def values(frame: pd.DataFrame, table: str) -> list[Value]:
+    """The counts of a frame indexed and named as the record of a printed table."""
+    known, found = paper.record(), []
+    for row, line in frame.iterrows():
+        for column, count in line.items():
+            id = f"{table}.{row if isinstance(row, str) else row[-1] or row[0]}.{column}"
+            if id in known.index and pd.notna(count):
+                found.append(Value(id, known.loc[id, "unit"], published=paper.published(id), reproduced=float(count)))
+    return found
+
+
+def both_sides(cohort: Cohort) -> pd.DataFrame:
+    """Patients with smears in training and in testing, by diagnosis, and how many testing smears are theirs."""
+    home = cohort.manifest[cohort.manifest["split"].isin(SPLITS)]
+    leaking = home.groupby("patient_id")["split"].nunique().eq(2)
+    home = home.assign(leaks=home["patient_id"].map(leaking))
+    test = home[home["split"].eq("test")]
+    frame = pd.DataFrame(
+        {
+            "patients": home.groupby("diagnosis")["patient_id"].nunique(),
+            "on both sides": home[home["leaks"]].groupby("diagnosis")["patient_id"].nunique(),
+            "testing smears": test.groupby("diagnosis")["smear_id"].nunique(),
+            "of patients trained on": test[test["leaks"]].groupby("diagnosis")["smear_id"].nunique(),
+        }
+    )
+    return frame.fillna(0).astype(int)
+
+
+def near_duplicates(cohort: Cohort, pixels: np.ndarray, *, bits: int = 4) -> pd.DataFrame:
+    """Pairs of images whose 64-bit perceptual hashes differ in at most `bits`: first, second, distance, splits, types.
+
+    Candidates are compared within blocks of 2,000 rows, so memory stays below 100 MB.
+    """
+    hashes = np.packbits(perceptual_hashes(pixels), axis=1).view(np.uint64).ravel()
+    manifest, rows = cohort.manifest, []
+    for first in range(0, len(hashes), 2000):
+        distance = np.bitwise_count(hashes[first : first + 2000, None] ^ hashes[None, :])
+        for i, j in np.argwhere(distance <= bits):
+            if first + i < j:
+                a, b = manifest.iloc[first + i], manifest.iloc[j]
+                rows.append(
+                    (
+                        a["path"],
+                        b["path"],
+                        int(distance[i, j]),
+                        a["split"] != b["split"],
+                        a["cell_type"] != b["cell_type"],
+                    )
+                )
+    return pd.DataFrame(rows, columns=["first", "second", "bits", "across splits", "other cell type"])
+
+
+def colour_and_sharpness(
+    cohort: Cohort, pixels: np.ndarray, *, limit: int = 400, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Background colour (Lab of the brightest tenth) and sharpness (variance of the Laplacian) by site, medians.
+
+    At most `limit` images a site, drawn at random.
+    """
+    rows = []
+    for site, members in cohort.manifest.groupby("site", sort=True).indices.items():
+        for i in rng.permutation(members)[:limit]:
+            lab = cv2.cvtColor(pixels[i].astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
+            bright = lab[:, :, 0] >= np.percentile(lab[:, :, 0], 90)
+            grey = cv2.cvtColor(pixels[i], cv2.COLOR_RGB2GRAY)
+            rows.append((site or "(none)", *lab[bright].mean(0), cv2.Laplacian(grey, cv2.CV_64F).var()))
+    frame = pd.DataFrame(rows, columns=["site", "background L", "background a", "background b", "sharpness"])
+    medians = frame.groupby("site").median().round(1)
+    return medians.assign(images=frame.groupby("site").size())

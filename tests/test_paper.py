@@ -1,0 +1,98 @@
+"""The record is whole, and what follows from it is right."""
+
+import numpy as np
+import pytest
+
+from alnet_lib import paper
+from alnet_lib.paper.arithmetic import counts_from, recomputed
+from alnet_lib.paper.scorecard import coverage, disagreements, scorecard, verdict
+
+
+def test_items_are_the_papers_21_tables_and_figures_and_every_table_is_recorded():
+    kinds = [kind for _, kind, _ in paper.ITEMS.values()]
+    assert kinds.count("table") == 14 and kinds.count("figure") == 7
+    for id, (_, kind, _) in paper.ITEMS.items():
+        if kind == "table":
+            assert len(paper.table(id.removeprefix("table_")))
+
+
+def test_rows_of_the_tables_add_up_where_the_paper_does():
+    first, second, sixth = paper.table("01"), paper.table("02"), paper.table("06")
+    for column in ("patients", "images_train", "images_test"):
+        assert first[column].drop("total").sum() == first.loc["total", column]
+    for column in ("images_train", "images_test"):
+        assert second[column].drop("total").sum() == second.loc["total", column]
+    assert (sixth["train"] + sixth["validation"])["lymphocyte"] == second.loc["lymphocyte", "images_train"]
+    myeloid = second.loc[["myeloblast", "monoblast"]].sum()
+    assert sixth.loc["myeloid_blast", "testing"] == myeloid["images_test"]
+    assert sixth.loc["myeloid_blast", "smears_train"] == myeloid["smears_train"]
+    assert sixth.loc["blast", "testing"] == sixth.loc[["myeloid_blast", "b_lymphoblast"], "testing"].sum()
+
+
+def test_totals_of_smears_that_the_paper_prints_differ_from_its_rows():
+    assert recomputed()["table_02.total.smears_train"] == 624
+    assert recomputed()["table_02.total.smears_test"] == 134
+    found = disagreements().set_index("id")["difference"]
+    assert found["table_02.total.smears_train"] == 1 and found["table_02.total.smears_test"] == 26
+    assert found["text.vgg19.features"] == 27
+
+
+def test_matrix_rows_add_up_to_100_but_for_the_misprinted_one():
+    sums = paper.table("07a").sum(axis=1).round(1)
+    assert sums.drop("lymphocyte").between(99.8, 100.2).all()
+    assert sums["lymphocyte"] == 100.9
+    assert (paper.table("04").sum(axis=1) == 100).all()
+
+
+def test_module_2s_rates_follow_from_its_matrix():
+    assert counts_from("07b").to_numpy().tolist() == [[769, 5], [184, 839]]
+    assert recomputed()["text.module_2.accuracy"] == pytest.approx(89.5, abs=0.05)
+    assert recomputed()["text.table_09b.accuracy"] == pytest.approx(94.7, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("reproduced", "low", "high", "expected"),
+    [
+        (94.2, None, None, "agrees"),
+        (94.24, None, None, "agrees"),
+        (94.3, None, None, "differs by +0.1"),
+        (90.0, 85.0, 95.0, "agrees"),
+        (90.0, 85.0, 92.0, "differs by -4.2"),
+        (None, None, None, "unavailable"),
+        (float("nan"), None, None, "unavailable"),
+    ],
+)
+def test_verdicts(reproduced, low, high, expected):
+    assert verdict("text.module_1.accuracy", reproduced, low, high) == expected
+
+
+def test_scorecard_has_a_row_for_every_printed_number():
+    item = {
+        "id": "table_04",
+        "status": "reproduced",
+        "reason": "",
+        "values": [{"key": "table_04.monocyte.monocyte", "reproduced": 91.2, "ci_low": None, "ci_high": None}],
+    }
+    gone = {"id": "table_07b", "status": "unavailable", "reason": "no B-lymphoblast", "values": []}
+    card = scorecard([item, gone], "synthetic").set_index("id")
+    assert len(card) == len(paper.record())
+    assert card.loc["table_04.monocyte.monocyte", "verdict"] == "agrees"
+    assert card.loc["table_07b.myeloid_blast.myeloid_blast", "note"] == "no B-lymphoblast"
+    counts = coverage(card.reset_index())
+    assert counts["reproduced"] == 1 and counts["unavailable"] == counts["printed"] - 1
+
+
+def test_record_keeps_printed_decimals_and_has_no_hole():
+    record = paper.record()
+    assert record.index.is_unique and np.isfinite(record["value"]).all()
+    assert record.loc["table_03.hold_out.vgg16.training_minutes", "printed"] == "6.78"
+    assert paper.decimals("table_03.five_folds_sd.senet154.whole") == 2
+    assert paper.published("text.images") == 16450
+    with pytest.raises(KeyError, match="no table 13"):
+        paper.table("13")
+
+
+def test_open_points_are_complete():
+    points = paper.open_points()
+    assert list(points.columns) == ["point", "paper", "chosen", "why", "where"]
+    assert len(points) >= 12 and points.map(lambda text: bool(str(text).strip())).all().all()
