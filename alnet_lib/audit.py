@@ -86,6 +86,25 @@ def values(frame: pd.DataFrame, table: str) -> list[Value]:
     return found
 
 
+def totals(cohort: Cohort) -> list[Value]:
+    """Images, smears and persons that the paper prints in words, counted in this cohort without external images."""
+    home = cohort.manifest[cohort.manifest["split"].isin(SPLITS)]
+    persons = home.groupby("diagnosis")["patient_id"].nunique()
+    found = {
+        "text.images": len(home),
+        "text.smears": home["smear_id"].nunique(),
+        "text.healthy_controls": persons.get("control", 0),
+        "text.infections": persons.get("infection", 0),
+        "text.acute_leukaemia": persons.reindex(["APL", "AML", "ALL"]).sum(),
+        "text.external.images": cohort.manifest["split"].eq("external").sum(),
+    }
+    for split, name in zip(SPLITS, ("training", "testing"), strict=True):
+        part = home[home["split"].eq(split)]
+        found |= {f"text.{name}_images": len(part), f"text.{name}_smears": part["smear_id"].nunique()}
+    known = paper.record()
+    return [Value(id, known.loc[id, "unit"], paper.published(id), reproduced=float(n)) for id, n in found.items()]
+
+
 def both_sides(cohort: Cohort) -> pd.DataFrame:
     """Patients with smears in training and in testing, by diagnosis, and how many testing smears are theirs."""
     home = cohort.manifest[cohort.manifest["split"].isin(SPLITS)]

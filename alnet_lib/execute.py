@@ -9,6 +9,7 @@ from pathlib import Path
 
 import papermill
 import yaml
+from traitlets.config import Config
 
 from alnet_lib import results
 from alnet_lib.pipeline import NOTEBOOKS_DIR
@@ -32,9 +33,11 @@ def execute(notebook: Path, executed: Path, parameters: dict[str, object]) -> fl
     if unknown := sorted(set(parameters) - set(declared)):
         raise UnknownParameter(f"{notebook.stem} has no parameter {', '.join(unknown)}; it has {', '.join(declared)}")
     executed.parent.mkdir(parents=True, exist_ok=True)
+    # On a shared machine a kernel on TCP can be listened to; Windows has no IPC transport.
+    config = Config({"KernelManager": {"transport": "tcp" if sys.platform == "win32" else "ipc"}})
     began = time.perf_counter()
     papermill.execute_notebook(
-        str(notebook), str(executed), parameters=parameters, progress_bar=False, cwd=str(notebook.parent)
+        str(notebook), str(executed), parameters=parameters, progress_bar=False, cwd=str(notebook.parent), config=config
     )
     return time.perf_counter() - began
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.files import atomic_path, sha256
+
+if TYPE_CHECKING:
+    from alnet_lib.cohorts.manifest import Cohort
 
 Progress = Callable[[int, int], None]
 
@@ -70,11 +74,9 @@ def _rgb(picture: Image.Image, path: Path, allow_truncated: bool) -> np.ndarray:
 
 
 def _decode_truncated(path: Path) -> np.ndarray:
-    # cv2 fills what is missing without Pillow's process-wide switch, which other threads would see.
-    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise ImageError(f"{path}: the image is truncated and shows nothing")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    # An end-of-image marker lets the decoder stop; Pillow's own switch for this is process-wide, seen by other threads.
+    with Image.open(BytesIO(path.read_bytes() + 32 * b"\xff\xd9")) as picture:
+        return np.asarray(picture.convert("RGB"))
 
 
 def is_truncated(path: Path) -> bool:

@@ -131,7 +131,15 @@ def _title(notebook: nbformat.NotebookNode) -> str:
 def _notebook_body(notebook: nbformat.NotebookNode) -> str:
     exporter = HTMLExporter(template_name="alnet", extra_template_basedirs=[str(TEMPLATES)], exclude_anchor_links=True)
     body, _ = exporter.from_notebook_node(notebook)
-    return body
+    return _HEADING.sub(lambda m: f'<h{m[1]} id="{_slug(m[2])}">{m[2]}</h{m[1]}>', body)
+
+
+_HEADING = re.compile(r"<h([1-4])>(.*?)</h\1>", flags=re.DOTALL)
+
+
+def _slug(text: str) -> str:
+    words = re.sub(r"<[^>]+>|&\w+;", "", text).lower()
+    return re.sub(r"[^\w]+", "-", words).strip("-")
 
 
 def _contents(body: str) -> list[tuple[str, str]]:

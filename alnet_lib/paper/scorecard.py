@@ -1,89 +1,168 @@
-"""Every printed number beside what follows from the others and what a run measured, with a computed verdict."""
+"""Published, recomputed and reproduced numbers side by side, with a verdict that is computed."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from alnet_lib import paper
-from alnet_lib.paper.arithmetic import recomputed
+from alnet_lib.cohorts.vocabulary import KINDS
+from alnet_lib.paper.audit import recomputed
+from alnet_lib.paper.printed import decimals, published, record
+from alnet_lib.paper.rules_counts import TWINS
 
-NO_EVIDENCE = "other cohort: a difference is no evidence about the paper"
+VERDICTS = ("agrees", "differs", "unavailable")
+NOTES = {
+    "synthetic": "drawn cells: a difference is no evidence about the paper",
+    "public": "another cohort than the paper's: a difference is no evidence about the paper",
+    "private": "a difference is evidence about the paper only where this is the paper's own cohort",
+}
+_WHY_NOT = {
+    "other": "a number of another study",
+    "protocol": "a setting, not a measurement: see the profile and the register of open points",
+}
+COLUMNS = (
+    "id", "place", "row", "column", "about", "unit", "published", "recomputed", "reproduced", "ci_low", "ci_high",
+    "verdict", "difference", "note",
+)  # fmt: skip
 
 
-def verdict(id: str, reproduced: float | None, low: float | None, high: float | None) -> str:
-    """`agrees`, `differs by ...` or `unavailable`, for a printed number.
+class Verdict(NamedTuple):
+    """verdict: one of VERDICTS. difference: reproduced minus published, None where unavailable. why: in words."""
 
-    It agrees when it lies in the 95% interval; without an interval, when both are the same to the printed decimals.
-    """
-    if reproduced is None or pd.isna(reproduced):
-        return "unavailable"
-    printed = paper.published(id)
-    half = 0.5 * 10 ** -paper.decimals(id)
-    inside = abs(reproduced - printed) <= half * 1.000001
-    if low is not None and high is not None and not pd.isna(low):
-        inside |= low - half <= printed <= high + half
-    return "agrees" if inside else f"differs by {reproduced - printed:+.4g}"
+    verdict: str
+    difference: float | None
+    why: str
 
 
-def scorecard(items: list[dict[str, Any]], kind: str) -> pd.DataFrame:
-    """A row for every printed number: place, unit, published, recomputed, reproduced, ci_low, ci_high, verdict, note.
+def compare(id: str, reproduced: float | None, ci_low: float | None = None, ci_high: float | None = None) -> Verdict:
+    """The verdict on one number.
+
+    With a 95% interval it agrees where the printed value, as far as its rounding reaches, is inside; without one where
+    both are equal at the printed decimals.
 
     Parameters
     ----------
-    items: of results.json. kind: the cohort's; only the paper's own images would be evidence about the paper, and no
-    cohort of this kit is that.
+    id: of `record`. reproduced, ci_low, ci_high: in the unit of the record; None or NaN is missing.
+
+    Raises
+    ------
+    KeyError
+        the paper printed nothing by that id.
+    ValueError
+        the interval is upside down.
     """
-    measured = {value["key"]: value for item in items for value in item["values"]}
-    reasons = {item["id"]: item["reason"] for item in items if item["status"] == "unavailable"}
-    rows = []
-    for id, line in paper.record().iterrows():
-        value = measured.get(id, {})
-        result = verdict(id, value.get("reproduced"), value.get("ci_low"), value.get("ci_high"))
-        note = NO_EVIDENCE if result.startswith("differs") else ""
-        if result == "unavailable":
-            note = reasons.get(id.split(".")[0], "not measured by this version of the kit")
-        rows.append(
-            {
-                "id": id,
-                "place": line["place"].replace("table_", "Table ").replace("Table 0", "Table "),
-                "unit": line["unit"],
-                "published": line["value"],
-                "recomputed": recomputed().get(id),
-                "reproduced": value.get("reproduced"),
-                "ci_low": value.get("ci_low"),
-                "ci_high": value.get("ci_high"),
-                "verdict": result,
-                "note": note,
-            }
+    places, printed = decimals(id), published(id)
+    if _missing(reproduced):
+        return Verdict("unavailable", None, "this run measured no such number")
+    difference, half = reproduced - printed, 0.5 * 10.0**-places
+    if _missing(ci_low) or _missing(ci_high):
+        inside = abs(difference) <= half + 1e-9
+        against = "at the printed decimals"
+    elif ci_low > ci_high:
+        raise ValueError(f"{id}: the interval {ci_low} to {ci_high} is upside down")
+    else:
+        inside = ci_low - half - 1e-9 <= printed <= ci_high + half + 1e-9
+        against = f"95% interval {ci_low:.4g} to {ci_high:.4g}"
+    if inside:
+        return Verdict(
+            "agrees",
+            difference,
+            f"printed {printed:g} is inside the {against}" if "95%" in against else f"equal {against}",
         )
-    frame = pd.DataFrame(rows)
-    numbers = ["recomputed", "reproduced", "ci_low", "ci_high"]
-    frame[numbers] = frame[numbers].astype(float).round(2)
-    return frame
+    return Verdict("differs", difference, f"differs by {difference:+.{max(places, 1)}f}; {against}")
+
+
+def _missing(number: float | None) -> bool:
+    return number is None or not math.isfinite(number)
+
+
+def scorecard(items: Iterable[Mapping[str, Any]], kind: str) -> pd.DataFrame:
+    """A row for every printed number.
+
+    Parameters
+    ----------
+    items: those of results.json (design contract 4); values are matched by key and record id, and a number that the
+    paper prints in several places is matched by any of them. kind: the cohort's, one of synthetic, public, private.
+
+    Returns
+    -------
+    Columns COLUMNS: published, recomputed (from the other printed numbers), reproduced with its 95% interval, verdict
+    (agrees, differs, unavailable), difference (reproduced minus published), note (why unavailable; what a difference on
+    such a cohort means). Numbers are NaN where there is none.
+
+    Raises
+    ------
+    ValueError
+        an unknown kind of cohort.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"cohort kind {kind!r}: it is one of {', '.join(KINDS)}")
+    items, known, follows = list(items), record(), recomputed()
+    values = _values(items)
+    same = _same(known)
+    anywhere: dict[str, Mapping[str, Any]] = {}
+    for key, value in values.items():
+        anywhere.setdefault(same.get(key, key), value)
+    status = {item["id"]: item for item in items}
+    rows = []
+    for id, line in known.iterrows():
+        value = values.get(id) or anywhere.get(same[id]) or {}
+        verdict = compare(id, *(value.get(name) for name in ("reproduced", "ci_low", "ci_high")))
+        if verdict.verdict == "unavailable":
+            note = _why_not(id, line["about"], status)
+        else:
+            note = "; ".join(
+                [verdict.why, NOTES[kind], *(["times depend on the machine"] if line["about"] == "time" else [])]
+            )
+        rows.append(
+            {"id": id, **line[["place", "row", "column", "about", "unit"]], "published": line["value"],
+             "recomputed": follows.get(id), "verdict": verdict.verdict, "difference": verdict.difference, "note": note,
+             **{name: value.get(name) for name in ("reproduced", "ci_low", "ci_high")}}
+        )  # fmt: skip
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    floats = ["published", "recomputed", "reproduced", "ci_low", "ci_high", "difference"]
+    return frame.astype(dict.fromkeys(floats, float))
+
+
+def _values(items: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    found: dict[str, Mapping[str, Any]] = {}
+    for item in items:
+        for value in item.get("values", ()):
+            if not _missing(value.get("reproduced")):
+                found.setdefault(value["key"], value)
+    return found
+
+
+def _same(known: pd.DataFrame) -> dict[str, str]:
+    """Every id -> the id that gives its quantity in full."""
+    towards = {id: other for id, other in {**known["same_as"], **TWINS}.items() if other}
+
+    def follow(id: str) -> str:
+        while id in towards:
+            id = towards[id]
+        return id
+
+    return {id: follow(id) for id in known.index}
+
+
+def _why_not(id: str, about: str, status: Mapping[str, Mapping[str, Any]]) -> str:
+    if about in _WHY_NOT:
+        return _WHY_NOT[about]
+    item = status.get(id.partition(".")[0], {})
+    return item.get("reason") or "this run measured no such number"
 
 
 def coverage(card: pd.DataFrame) -> dict[str, int]:
-    """Of N printed numbers: recomputed, reproduced, agreeing, differing, unavailable."""
+    """How many numbers of a scorecard are printed, measurable (results, counts and times of the paper itself),
+    recomputed, reproduced, agree, differ, unavailable."""
+    verdicts = card["verdict"].value_counts()
     return {
         "printed": len(card),
+        "measurable": int((~card["about"].isin(list(_WHY_NOT))).sum()),
         "recomputed": int(card["recomputed"].notna().sum()),
         "reproduced": int(card["reproduced"].notna().sum()),
-        "agree": int(card["verdict"].eq("agrees").sum()),
-        "differ": int(card["verdict"].str.startswith("differs").sum()),
-        "unavailable": int(card["verdict"].eq("unavailable").sum()),
+        **{verdict: int(verdicts.get(verdict, 0)) for verdict in VERDICTS},
     }
-
-
-def disagreements() -> pd.DataFrame:
-    """Printed numbers that do not follow from the others: id, printed, recomputed, difference."""
-    rows = []
-    for id, value in recomputed().items():
-        printed = paper.published(id)
-        # Percentages of a confusion matrix are rounded to whole or tenth percents before they get here.
-        tolerance = 0.5 * 10 ** -paper.decimals(id) + (0.06 if paper.record().loc[id, "unit"] == "%" else 0)
-        if abs(value - printed) > tolerance:
-            rows.append((id, paper.record().loc[id, "printed"], value, value - printed))
-    frame = pd.DataFrame(rows, columns=["id", "printed", "recomputed", "difference"])
-    return frame.round(2)
