@@ -104,12 +104,8 @@ def train(run: Run, task: str, settings: Training, *, name: str = "", depth: int
     """
     name = name or task
     everything = labelled(run, task)
-    absent = [LABELS[c] for c in TASKS[task][1] if c not in everything.classes]
     if len(everything.classes) < 2:
-        have = LABELS[everything.classes[0]] if everything.classes else "none of its classes"
-        return Unavailable(
-            f"two classes are needed; the cohort's training split has {have} and lacks {', '.join(absent)}"
-        )
+        return Unavailable(lacks(run, task))
     profile = run.profile
     inner, held = training.split_validation(
         everything.labels, profile.validation_fraction, run.generator(f"validation/{task}")
@@ -179,6 +175,16 @@ def train(run: Run, task: str, settings: Training, *, name: str = "", depth: int
         fitted.seconds,
         fitted.notes,
     )
+
+
+def lacks(run: Run, task: str) -> str:
+    """Which classes of a task the cohort's training split lacks, in words."""
+    mapping, classes = TASKS[task]
+    manifest = run.cohort().manifest
+    there = set(manifest.loc[manifest["split"].eq("train"), "cell_type"].map(mapping).dropna())
+    have = ", ".join(LABELS[c] for c in classes if c in there) or "none of its classes"
+    absent = ", ".join(LABELS[c] for c in classes if c not in there) or "nothing"
+    return f"two classes are needed; the cohort's training split has {have} and lacks {absent}"
 
 
 def engine_hash() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -33,13 +34,21 @@ def execute(notebook: Path, executed: Path, parameters: dict[str, object]) -> fl
     if unknown := sorted(set(parameters) - set(declared)):
         raise UnknownParameter(f"{notebook.stem} has no parameter {', '.join(unknown)}; it has {', '.join(declared)}")
     executed.parent.mkdir(parents=True, exist_ok=True)
-    # On a shared machine a kernel on TCP can be listened to; Windows has no IPC transport.
-    config = Config({"KernelManager": {"transport": "tcp" if sys.platform == "win32" else "ipc"}})
     began = time.perf_counter()
-    papermill.execute_notebook(
-        str(notebook), str(executed), parameters=parameters, progress_bar=False, cwd=str(notebook.parent), config=config
-    )
+    with tempfile.TemporaryDirectory(prefix="alnet-", ignore_cleanup_errors=True) as sockets:
+        papermill.execute_notebook(
+            str(notebook), str(executed), parameters=parameters, progress_bar=False, cwd=str(notebook.parent),
+            config=_kernel(sockets),
+        )  # fmt: skip
     return time.perf_counter() - began
+
+
+def _kernel(sockets: str) -> Config:
+    # A kernel on TCP can be listened to by others on a shared machine; Windows has no IPC transport. Sockets need a
+    # folder of their own: by default all kernels of a working directory share their names.
+    if sys.platform == "win32":
+        return Config()
+    return Config({"KernelManager": {"transport": "ipc", "ip": str(Path(sockets) / "kernel")}})
 
 
 def main(arguments: list[str] | None = None) -> int:

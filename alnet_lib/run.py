@@ -280,7 +280,9 @@ class ProgressLine:
         rate = (done - self.first) / now if now > 0 and done > self.first else 0.0
         left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
         self._show(
-            f"{self.label}: {done:,} of {total:,}, {rate:.1f}/s{left}" + (f", {now:.0f} s" if done >= total else "")
+            f"{self.label}: {done:,} of {total:,}"
+            + (f", {rate:.1f}/s{left}" if rate else "")
+            + (f", {now:.0f} s" if done >= total else "")
         )
 
     def _show(self, line: str) -> None:

@@ -24,28 +24,17 @@ def with_counts(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def table_9_values(counts: pd.DataFrame, table: str) -> list[Value]:
-    """Sensitivity of each diagnosis in % (the diagonal), and overall accuracy, beside the paper's.
+    """Share in % of each diagnosis' smears that are right (the diagonal), and overall accuracy, beside the paper's.
 
-    The paper's own counts are of other smears, so the comparable numbers are the shares; ids `<table>.<row>.rate`.
+    The paper's counts are of other smears, so only shares compare. Intervals are Wilson's.
     """
-    printed, values = paper.table(table.removeprefix("table_")), []
-    for name in counts.index:
-        n = int(counts.loc[name].sum())
-        if not n:
-            continue
-        right = int(counts.loc[name, name])
-        low, high = (100 * v for v in evaluation.interval(right, n))
-        known = 100 * printed.loc[name, name] / printed.loc[name].sum()
-        values.append(
-            Value(
-                f"{table}.{name}.rate",
-                "%",
-                round(float(known), 1),
-                reproduced=100 * right / n,
-                ci_low=low,
-                ci_high=high,
-            )
-        )
+    values = []
+    for name in counts.index[counts.sum(axis=1) > 0]:
+        right, n = int(counts.loc[name, name]), int(counts.loc[name].sum())
+        low, high = (100 * bound for bound in evaluation.interval(right, n))
+        id = f"{table}.{name}.{name}.percent"
+        numbers = {"reproduced": 100 * right / n, "ci_low": low, "ci_high": high}
+        values.append(Value(id, "%", paper.published(id), **numbers))
     value, low, high, _ = evaluation.accuracy(counts)
     id = f"text.{table}.accuracy"
     return [*values, Value(id, "%", paper.published(id), reproduced=100 * value, ci_low=100 * low, ci_high=100 * high)]

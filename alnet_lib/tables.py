@@ -21,7 +21,8 @@ def text(value: Any) -> str:
     if isinstance(value, float | np.floating):
         if math.isnan(value):
             return ""
-        return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:,.4g}"
+        whole = float(value).is_integer() and abs(value) < 1e15
+        return f"{value:,.0f}" if whole or 1000 <= abs(value) < 1e15 else f"{value:.4g}"
     return str(value)
 
 

@@ -1,0 +1,58 @@
+"""The user's own images: folders, or a manifest file."""
+
+import pandas as pd
+import pytest
+
+from alnet_lib import cohorts
+from alnet_lib.cohorts import folder
+from alnet_lib.cohorts.manifest import CohortError
+
+
+def _fill(root, twin, names):
+    rows = iter(range(len(twin.manifest)))
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(twin.file(next(rows)).read_bytes())
+
+
+def test_patients_smears_and_cell_types_come_from_folders(twin, tmp_path):
+    names = ["P 1/s1/myeloblast/a.jpg", "P 1/s2/myeloblast/a.jpg", "Žofie/s1/lymphocyte/b, c.jpg"]
+    _fill(tmp_path, twin, [*names, "P 1/s1/artefact/x.jpg"])
+    cohort = cohorts.build("folder", tmp_path / "out", data=tmp_path)
+    assert cohort.kind == "private"
+    assert sorted(cohort.manifest["smear_id"]) == ["P 1/s1", "P 1/s2", "Žofie/s1"]
+    assert set(cohort.manifest["diagnosis"]) == {"AML", "control"}
+    assert cohort.excluded["count"].tolist() == [1] and "artefact" in cohort.excluded["reason"][0]
+
+
+def test_a_folder_per_cell_type_says_that_smears_are_unknown(twin, tmp_path):
+    _fill(tmp_path, twin, ["monocyte/1.png", "monocyte/2.png"])
+    cohort = folder.read(tmp_path)
+    assert cohort.manifest["smear_id"].is_unique and "cell-level" in cohort.notes[0]
+
+
+def test_a_manifest_file_is_read_and_filled(twin, tmp_path):
+    _fill(tmp_path, twin, ["a.jpg", "b.jpg"])
+    about = {"path": ["a.jpg", "b.jpg"], "cell_type": "myeloblast", "smear_id": ["s1", "s2"], "diagnosis": "AML"}
+    pd.DataFrame(about).to_csv(tmp_path / "manifest.csv", index=False)
+    cohort = cohorts.build("folder", tmp_path / "out", data=tmp_path)
+    assert cohort.manifest["patient_id"].tolist() == ["s1", "s2"]
+    assert cohort.manifest["split"].eq("train").all()
+
+
+@pytest.mark.parametrize("missing", folder.MANDATORY)
+def test_a_manifest_file_without_a_mandatory_column_is_refused(tmp_path, missing):
+    about = {"path": ["a.jpg"], "cell_type": ["myeloblast"], "smear_id": ["s"], "diagnosis": ["AML"]}
+    pd.DataFrame(about).drop(columns=missing).to_csv(tmp_path / "manifest.csv", index=False)
+    with pytest.raises(CohortError, match=f"lacks the columns {missing}"):
+        folder.read(tmp_path)
+
+
+def test_an_empty_folder_a_missing_one_and_another_layout_are_refused(twin, tmp_path):
+    with pytest.raises(CohortError, match="Expected"):
+        folder.read(tmp_path / "nowhere")
+    with pytest.raises(CohortError, match="no image"):
+        folder.read(tmp_path)
+    _fill(tmp_path, twin, ["cats/1.jpg"])
+    with pytest.raises(CohortError, match=r"cats \(1 images\)"):
+        folder.read(tmp_path)
