@@ -71,7 +71,7 @@ def _beside(frame: pd.DataFrame, number: str) -> pd.DataFrame:
     for column in printed.columns:
         if column in frame:
             named.insert(named.columns.get_loc(column) + 1, f"{column}, paper", printed[column])
-    named.index = [LABELS.get(name, name) for name in frame.index]
+    named.index = pd.Index([LABELS.get(name, name) for name in frame.index], name="cell type")
     return named
 
 

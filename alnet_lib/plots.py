@@ -99,7 +99,7 @@ def montage(rows: Mapping[str, Sequence[np.ndarray]], columns: Sequence[str] = (
                 if c < len(pictures):
                     axes.imshow(pictures[c], cmap="gray" if np.ndim(pictures[c]) == 2 else None)
                 if c == 0:
-                    axes.set_ylabel(name)
+                    axes.set_ylabel(name.replace(" ", "\n"))
                 if r == 0 and c < len(columns):
                     axes.set_title(columns[c])
         described = "; ".join(f"{name}: {len(pictures)} pictures" for name, pictures in rows.items())
@@ -200,14 +200,14 @@ def vote_bars(votes: pd.DataFrame, classes: Sequence[str]) -> Figure:
 def patient_roc(curves: Mapping[str, tuple[Curve, float, float]]) -> Figure:
     """ROC curves per patient: name -> (curve, low, high), the interval being of the AUC."""
     with style():
-        figure = _figure(COLUMN * 1.2, COLUMN * 1.1)
+        figure = _figure(COLUMN * 1.2, COLUMN * 1.2 + 0.16 * len(curves))
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color="0.8", lw=0.8, zorder=0)
         colours = [_OKABE_ITO[c] for c in ("vermillion", "blue", "green", "purple", "orange", "black")]
         for colour, (name, (curve, low, high)) in zip(colours, curves.items(), strict=False):
             axes.plot(curve.fpr, curve.tpr, color=colour, label=f"{name}: {curve.auc:.2f} ({low:.2f} to {high:.2f})")
         axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-        axes.legend(title="AUC (95% interval)", loc="lower right")
+        figure.legend(title="AUC (95% interval)", loc="outside lower left")
         listed = "; ".join(f"{n}: AUC {c.auc:.2f}, {low:.2f} to {high:.2f}" for n, (c, low, high) in curves.items())
         figure.alt = f"ROC curves per patient. {listed}."
     return figure

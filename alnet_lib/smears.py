@@ -20,7 +20,7 @@ def with_counts(counts: pd.DataFrame) -> pd.DataFrame:
     """Percent of the true diagnosis with counts in brackets, as Table 9 prints them."""
     percent = evaluation.percent(counts)
     text = percent.map(lambda p: "" if np.isnan(p) else f"{p:.0f}%")
-    return text + " (" + counts.astype(str) + ")"
+    return (text + " (" + counts.astype(str) + ")").rename_axis("true")
 
 
 def table_9_values(counts: pd.DataFrame, table: str) -> list[Value]:

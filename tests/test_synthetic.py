@@ -98,6 +98,13 @@ def test_bytes_do_not_depend_on_workers_or_on_what_was_there(twin, tmp_path):
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(again, twin.files, strict=True))
 
 
+def test_pictures_of_another_seed_are_not_kept(tmp_path):
+    first = synthetic.build(tmp_path, scale=0.002, seed=1)
+    before = first.file(0).read_bytes()
+    assert synthetic.build(tmp_path, scale=0.002, seed=2).file(0).read_bytes() != before
+    assert synthetic.build(tmp_path, scale=0.002, seed=1).file(0).read_bytes() == before
+
+
 def test_parameters_of_an_image_do_not_depend_on_the_other_rows(whole):
     some = whole.iloc[[5, 5000, 12000]]
     alone = morphology.parameters(some, 1)

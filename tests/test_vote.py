@@ -158,7 +158,7 @@ def test_below_one_half_the_largest_share_wins_and_a_tie_is_unknown():
 
 def test_a_missing_class_leaves_a_row_of_zeros_and_table_9b_needs_module_2():
     votes = vote.vote(cells({"s": ["BL"] * 3}, module_2=False))
-    assert vote.end_to_end(votes).loc["AML", vote.NON_APL] == 1
+    assert vote.end_to_end(votes).loc[vote.NON_APL, vote.NON_APL] == 1
     assert vote.end_to_end(votes).loc["ALL"].sum() == 0
     with pytest.raises(ValueError, match="module 2"):
         vote.table_9b(votes)

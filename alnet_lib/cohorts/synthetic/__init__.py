@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ import pandas as pd
 from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.cohorts.synthetic import drawing, morphology
 from alnet_lib.cohorts.synthetic.composition import composition
-from alnet_lib.files import atomic_path
+from alnet_lib.files import atomic_path, sha256, write_text
 
 NAME = "synthetic"
 KIND = "synthetic"
@@ -53,6 +54,7 @@ def build(
     """
     manifest = manifest_of(scale, seed)
     if not manifest_only:
+        _forget_other_drawings(out, scale, seed)
         _draw_all(manifest, out, seed, workers, progress)
     return Cohort(NAME, KIND, out, manifest, CITATION, LICENCE, NOTES)
 
@@ -108,6 +110,16 @@ def _write(rows: list[dict], out: str, seed: int) -> int:
         with atomic_path(path) as temporary:
             temporary.write_bytes(data.tobytes())
     return len(rows)
+
+
+def _forget_other_drawings(out: Path, scale: float, seed: int) -> None:
+    """Remove pictures of another seed, scale or version of the drawing code, so that only rightful ones are kept."""
+    folder = Path(__file__).parent
+    code = [folder / name for name in ("composition.csv", "composition.py", "drawing.py", "morphology.py")]
+    key, mark = sha256(f"{seed} {scale} {JPEG_QUALITY}", *code), out / "drawn.txt"
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != key:
+        shutil.rmtree(out / "images", ignore_errors=True)
+        write_text(mark, key)
 
 
 def _draw_all(manifest, out: Path, seed: int, workers: int | None, progress) -> None:

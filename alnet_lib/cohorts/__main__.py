@@ -1,0 +1,77 @@
+"""`python -m alnet_lib.cohorts`: docs/cohorts.md, written from the adapters themselves."""
+
+from __future__ import annotations
+
+import inspect
+from types import ModuleType
+
+from alnet_lib.cohorts import ADAPTERS
+from alnet_lib.cohorts.vocabulary import CELL_TYPES, DIAGNOSES, MANIFEST_COLUMNS, SPLITS
+
+_COLUMNS = {
+    "image_id": "unique name of the picture",
+    "path": "file, relative to the manifest or to the data set's folder",
+    "cell_type": ", ".join(f"`{name}`" for name in CELL_TYPES),
+    "smear_id": "smear (slide); a smear is in one split only",
+    "patient_id": "patient; may have several smears",
+    "site": "hospital or source",
+    "diagnosis": ", ".join(f"`{name}`" for name in DIAGNOSES),
+    "subtype": "WHO subtype, may be empty",
+    "split": ", ".join(f"`{name}`" for name in SPLITS),
+}
+
+_HEAD = """<!-- Written by `python -m alnet_lib.cohorts > docs/cohorts.md`; edit the adapters, not this file. -->
+
+# Cohorts
+
+A cohort is one table, the manifest, with a row for each cell image. Adapters turn a source, untouched, into that table;
+everything else only reads the table. `alnet cohort list` prints what the kit knows,
+`alnet cohort build NAME OUT --data DIR` writes `OUT/manifest.parquet`,
+`make reproduce COHORT=NAME DATA=DIR` runs the whole chain on it.
+
+## The manifest
+
+| column | content |
+|---|---|
+"""
+
+_OWN = """
+## Your own images
+
+Put a `manifest.csv` (or `.parquet`) into a folder beside the pictures, or name it as DATA. Mandatory columns are
+`path`, `cell_type`, `smear_id` and `diagnosis`; a missing `patient_id` becomes the smear, a missing `split` `train`.
+Then `alnet cohort build folder OUT --data FOLDER` validates it: every unknown word, missing or unreadable file, picture
+that occurs twice and smear on both sides of a split is reported, by row and file, before anything trains.
+
+Without a manifest the folders themselves tell: `<cell type>/<file>`, or `<patient>/<smear>/<cell type>/<file>`.
+
+Pictures are RGB, 8 bits a channel. An opaque alpha channel is dropped; greyscale, CMYK, 16-bit and truncated files are
+refused by name (the profile's `allow_truncated: true` uses truncated JPEG files, named and counted).
+"""
+
+
+def section(module: ModuleType) -> str:
+    """What one adapter knows about its source, as Markdown."""
+    lines = [f"\n## `{module.NAME}`\n", inspect.getdoc(module) or "", ""]
+    facts = {
+        "kind": module.KIND, "images": module.IMAGES, "from": module.SOURCE, "licence": module.LICENCE,
+        "citation": module.CITATION, "layout": f"`{module.LAYOUT}`" if hasattr(module, "LAYOUT") else "",
+        "scale": getattr(module, "SCALE", ""), "identifiers": getattr(module, "IDENTIFIERS", ""),
+        "oddities": getattr(module, "ODDITIES", ""),
+    }  # fmt: skip
+    lines += ["| | |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in facts.items() if value]
+    if mapping := getattr(module, "MAPPING", None):
+        lines += ["", "| in the source | cell type here |", "|---|---|"]
+        lines += [f"| {source} | `{target}` |" for source, target in mapping.items()]
+    return "\n".join(lines) + "\n"
+
+
+def document() -> str:
+    """The whole of docs/cohorts.md."""
+    columns = "".join(f"| `{name}` | {_COLUMNS[name]} |\n" for name in MANIFEST_COLUMNS)
+    return _HEAD + columns + _OWN + "".join(section(module) for module in ADAPTERS.values())
+
+
+if __name__ == "__main__":
+    print(document(), end="")
