@@ -22,6 +22,7 @@ from alnet_lib.cohorts.vocabulary import (
 )
 from alnet_lib.files import atomic_path, sha256
 from alnet_lib.profile import Training
+from alnet_lib.results import Value
 from alnet_lib.run import Run, Unavailable
 from alnet_lib.training import Images, Options
 
@@ -177,6 +178,11 @@ def train(run: Run, task: str, settings: Training, *, name: str = "", depth: int
     )
 
 
+def validation_values(*modules: Trained | Unavailable) -> list[Value]:
+    """Validation accuracy in % of the modules beside section 3.2's; a module that could not be trained is left out."""
+    return [Value.of(f"text.{m.name}.validation_accuracy", 100 * m.validation_accuracy) for m in modules if m]
+
+
 def lacks(run: Run, task: str) -> str:
     """Which classes of a task the cohort's training split lacks, in words."""
     mapping, classes = TASKS[task]
@@ -219,8 +225,8 @@ def _counts(fit_on: Images, plan: augment.Plan, validation: Images) -> pd.DataFr
             "train_balanced": np.bincount(fit_on.labels[plan.source], minlength=size),
             "validation": np.bincount(validation.labels, minlength=size),
         },
-        index=list(fit_on.classes),
-    )
+        index=pd.Index([LABELS[name] for name in fit_on.classes], name="class"),
+    ).rename(columns={"train_balanced": "train, balanced"})
 
 
 def _load_trained(path: Path, key: str, name: str, opts: Options, counts: pd.DataFrame) -> Trained | None:

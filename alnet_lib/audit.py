@@ -8,7 +8,7 @@ import pandas as pd
 
 from alnet_lib import paper
 from alnet_lib.cohorts.manifest import Cohort
-from alnet_lib.cohorts.vocabulary import LABELS
+from alnet_lib.cohorts.vocabulary import LABELS, MODULE_2_CLASSES, TO_MODULE_2
 from alnet_lib.images import perceptual_hashes
 from alnet_lib.results import Value
 
@@ -82,27 +82,39 @@ def values(frame: pd.DataFrame, table: str) -> list[Value]:
         for column, count in line.items():
             id = f"{table}.{row if isinstance(row, str) else row[-1] or row[0]}.{column}"
             if id in known.index and pd.notna(count):
-                found.append(Value(id, known.loc[id, "unit"], published=paper.published(id), reproduced=float(count)))
+                found.append(Value.of(id, count))
     return found
 
 
 def totals(cohort: Cohort) -> list[Value]:
     """Images, smears and persons that the paper prints in words, counted in this cohort without external images."""
     home = cohort.manifest[cohort.manifest["split"].isin(SPLITS)]
+    outside = cohort.manifest[cohort.manifest["split"].eq("external")]
     persons = home.groupby("diagnosis")["patient_id"].nunique()
+    leukaemia = persons.reindex(["APL", "AML", "ALL"]).sum()
+    smears = {split: part["smear_id"].nunique() for split, part in home.groupby("split")}
+    group = outside["cell_type"].map(TO_MODULE_2)
     found = {
         "text.images": len(home),
-        "text.smears": home["smear_id"].nunique(),
+        "text.smears": sum(smears.values()),
         "text.healthy_controls": persons.get("control", 0),
         "text.infections": persons.get("infection", 0),
-        "text.acute_leukaemia": persons.reindex(["APL", "AML", "ALL"]).sum(),
-        "text.external.images": cohort.manifest["split"].eq("external").sum(),
+        "text.acute_leukaemia": leukaemia,
+        "table_02.healthy_controls.persons": persons.get("control", 0),
+        "table_02.infections.persons": persons.get("infection", 0),
+        "table_02.acute_leukaemia.persons": leukaemia,
+        "table_02.total.persons": home["patient_id"].nunique(),
+        "table_06.healthy_controls.persons": persons.get("control", 0),
+        "text.external.images": len(outside),
+        "text.external.hospitals": outside["site"].nunique(),
+        **{f"text.external.{name}": group.eq(name).sum() for name in MODULE_2_CLASSES},
+        "text.s4.blast_images": home["cell_type"].isin(TO_MODULE_2).sum(),
     }
     for split, name in zip(SPLITS, ("training", "testing"), strict=True):
-        part = home[home["split"].eq(split)]
-        found |= {f"text.{name}_images": len(part), f"text.{name}_smears": part["smear_id"].nunique()}
-    known = paper.record()
-    return [Value(id, known.loc[id, "unit"], paper.published(id), reproduced=float(n)) for id, n in found.items()]
+        found[f"text.{name}_images"] = home["split"].eq(split).sum()
+        found[f"text.{name}_smears"] = smears.get(split, 0)
+        found[f"text.{name}_share"] = 100 * smears.get(split, 0) / max(sum(smears.values()), 1)
+    return [Value.of(id, n) for id, n in found.items()]
 
 
 def both_sides(cohort: Cohort) -> pd.DataFrame:

@@ -27,9 +27,9 @@ def confusion(
     if strange := (set(true) - set(classes)) | (set(predicted) - set(names)):
         raise ValueError(f"{', '.join(sorted(map(str, strange)))}: not among {', '.join(names)}")
     if not len(true):
-        return pd.DataFrame(0, index=list(classes), columns=names)
+        return pd.DataFrame(0, index=pd.Index(classes, name="true"), columns=names)
     counts = confusion_matrix(list(true), list(predicted), labels=names)[: len(classes)]
-    return pd.DataFrame(counts, index=list(classes), columns=names)
+    return pd.DataFrame(counts, index=pd.Index(classes, name="true"), columns=names)
 
 
 def percent(counts: pd.DataFrame) -> pd.DataFrame:

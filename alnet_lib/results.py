@@ -40,6 +40,18 @@ class Value:
     ci_low: float | None = None
     ci_high: float | None = None
 
+    @classmethod
+    def of(cls, id: str, reproduced: float, low: float | None = None, high: float | None = None) -> Value:
+        """A number that the paper printed, by the record's id, with what this run measured in the record's unit.
+
+        Raises
+        ------
+        KeyError
+            the paper printed nothing by that id.
+        """
+        line = paper.record().loc[id]
+        return cls(id, line["unit"], line["value"], reproduced=float(reproduced), ci_low=low, ci_high=high)
+
 
 @dataclass(frozen=True)
 class Item:
@@ -140,6 +152,9 @@ def collect(run_dir: Path) -> dict[str, Any]:
         if id not in items:
             absent = Item(id, title, kind, "unavailable", f"notebook {notebook} has not run", notebook)
             items[id] = plain(asdict(absent))
+    follows = paper.recomputed()
+    for value in (value for item in items.values() for value in item["values"]):
+        value["recomputed"] = follows.get(value["key"], value["recomputed"])
     order = [*paper.ITEMS, *(id for id in items if id not in paper.ITEMS)]
     file = run_dir / "provenance.json"
     about = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

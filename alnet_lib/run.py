@@ -196,13 +196,18 @@ class Run:
         values: Iterable[results.Value] = (),
         index: bool = True,
         digits: int | None = None,
+        shown: pd.DataFrame | None = None,
     ) -> Any:
-        """Save `frame` as tables/<id>.csv, record the item, and return what a notebook displays."""
+        """Save `frame` as tables/<id>.csv, record the item, and return what a notebook displays.
+
+        digits: decimals displayed. shown: display this frame instead, e.g. one with fewer columns.
+        """
         from alnet_lib import tables
 
         with atomic_path(self.dir / "tables" / f"{id}.csv") as temporary:
             frame.to_csv(temporary, index=index, lineterminator="\n")
         self._item(id, "table", title, "reproduced", caption=caption, files=(f"tables/{id}.csv",), values=values)
+        frame = frame if shown is None else shown
         shown = frame.round(digits) if digits is not None else frame
         return tables.show_table(shown, caption=caption, id=id, index=index)
 

@@ -24,29 +24,58 @@ def with_counts(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def table_9_values(counts: pd.DataFrame, table: str) -> list[Value]:
-    """Share in % of each diagnosis' smears that are right (the diagonal), and overall accuracy, beside the paper's.
+    """Counts as in Table 9, their shares of the true diagnosis in %, and the overall accuracy (Wilson intervals).
 
-    The paper's counts are of other smears, so only shares compare. Intervals are Wilson's.
+    The paper's counts are of other smears, so only shares compare.
     """
-    values = []
-    for name in counts.index[counts.sum(axis=1) > 0]:
-        right, n = int(counts.loc[name, name]), int(counts.loc[name].sum())
-        low, high = (100 * bound for bound in evaluation.interval(right, n))
-        id = f"{table}.{name}.{name}.percent"
-        numbers = {"reproduced": 100 * right / n, "ci_low": low, "ci_high": high}
-        values.append(Value(id, "%", paper.published(id), **numbers))
+    known, values = paper.record().index, []
+    for true in counts.index[counts.sum(axis=1) > 0]:
+        n = int(counts.loc[true].sum())
+        for predicted in counts.columns:
+            id, count = f"{table}.{true}.{predicted}", int(counts.loc[true, predicted])
+            values += [Value.of(id, count)] if id in known else []
+            if f"{id}.percent" in known:
+                values.append(Value.of(f"{id}.percent", 100 * count / n, *_percent(evaluation.interval(count, n))))
     value, low, high, _ = evaluation.accuracy(counts)
-    id = f"text.{table}.accuracy"
-    return [*values, Value(id, "%", paper.published(id), reproduced=100 * value, ci_low=100 * low, ci_high=100 * high)]
+    return [*values, Value.of(f"text.{table}.accuracy", 100 * value, *_percent((low, high)))]
+
+
+def _percent(bounds: tuple[float, float]) -> tuple[float, float]:
+    return 100 * bounds[0], 100 * bounds[1]
+
+
+def apl_values(counts: pd.DataFrame) -> list[Value]:
+    """Specificity and precision in % of APL over smears (section 4), from counts as Table 9A."""
+    rates = evaluation.rates(counts)
+    own = rates[rates["class"].eq("APL") & rates["rate"].isin(["specificity", "precision"])].dropna(subset="value")
+    return [
+        Value.of(f"text.s4.APL.{line.rate}", 100 * line.value, *_percent((line.low, line.high)))
+        for line in own.itertuples()
+    ]
 
 
 def lineage_values(counts: pd.DataFrame) -> list[Value]:
-    """Sensitivity, specificity and precision in % of AML and ALL at smear level (section 3.3)."""
+    """Sensitivity, specificity and precision in % of AML and ALL over smears (section 3.3), and wrong ALL smears."""
+    values = [
+        Value.of(f"text.{r['class']}.{r['rate']}", 100 * r["value"], *_percent((r["low"], r["high"])))
+        for r in evaluation.rates(counts).to_dict("records")
+    ]
+    return [*values, Value.of("text.s3_3.ALL_wrong", counts.loc["ALL"].sum() - counts.loc["ALL", "ALL"])]
+
+
+def external_smear_values(votes: pd.DataFrame) -> list[Value]:
+    """Smears of other hospitals as section 3.3 counts them: through module 1, and by diagnosis through both modules."""
+    leukaemia = votes[votes["diagnosis"].isin(["AML", "ALL"])]
     values = []
-    for row in evaluation.rates(counts).to_dict("records"):
-        id = f"text.{row['class']}.{row['rate']}"
-        numbers = {"reproduced": row["value"], "ci_low": row["low"], "ci_high": row["high"]}
-        values.append(Value(id, "%", paper.published(id), **{k: 100 * v for k, v in numbers.items()}))
+    if len(leukaemia):
+        share = leukaemia["module_1"].eq("blast")
+        bounds = _percent(evaluation.interval(int(share.sum()), len(share)))
+        values.append(Value.of("text.external.smears_module_1", 100 * share.mean(), *bounds))
+    for diagnosis, part in leukaemia.groupby("diagnosis"):
+        right, n = int(part["verdict"].eq(diagnosis).sum()), len(part)
+        id = f"text.external.{diagnosis}"
+        values += [Value.of(f"{id}_smears_right", right), Value.of(f"{id}_smears", n)]
+        values.append(Value.of(f"{id}_sensitivity", 100 * right / n, *_percent(evaluation.interval(right, n))))
     return values
 
 

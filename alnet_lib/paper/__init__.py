@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from alnet_lib.paper.audit import audit, recomputed, summary
 from alnet_lib.paper.printed import decimals, literature, open_points, published, record, table
-from alnet_lib.paper.scorecard import compare, coverage, scorecard
+from alnet_lib.paper.scorecard import compare, coverage, readable, scorecard
 
 __all__ = [
     "ITEMS",
@@ -19,6 +19,7 @@ __all__ = [
     "literature",
     "open_points",
     "published",
+    "readable",
     "recomputed",
     "record",
     "scorecard",

@@ -127,6 +127,33 @@ def scorecard(items: Iterable[Mapping[str, Any]], kind: str) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(floats, float))
 
 
+def readable(card: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """The scorecard as a narrow table: number, unit, published, recomputed, reproduced, verdict.
+
+    card: of `scorecard`. kind: the cohort's; unless it is private the verdict says that a difference is no evidence.
+    """
+    numbers = card["place"] + ": " + card["row"].str.cat(card["column"], sep=", ").str.replace("_", " ")
+    ends = card[["ci_low", "ci_high"]].itertuples(index=False)
+    interval = pd.Series(["" if _missing(low) else f" ({low:.4g} to {high:.4g})" for low, high in ends], card.index)
+    reproduced = card["reproduced"].map(lambda x: "" if _missing(x) else f"{x:,.4g}")
+    aside = {"synthetic": " (drawn: no evidence)", "public": " (other patients: no evidence)", "private": ""}[kind]
+    verdicts = [
+        f"differs by {line.difference:+.3g}{aside}"
+        if line.verdict == "differs"
+        else f"unavailable: {line.note}"
+        if line.verdict == "unavailable"
+        else line.verdict
+        for line in card.itertuples()
+    ]
+    return pd.DataFrame(
+        {
+            "printed number": numbers.str.strip(": ,"), "unit": card["unit"], "published": card["published"],
+            "recomputed": card["recomputed"].round(2), "reproduced (95% interval)": reproduced + interval,
+            "verdict": verdicts,
+        }
+    )  # fmt: skip
+
+
 def _values(items: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for item in items:

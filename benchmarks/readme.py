@@ -1,0 +1,63 @@
+"""Write the README's results from the results.json of finished runs: `python benchmarks/readme.py runs/*-quick`."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+README = Path(__file__).parent.parent / "README.md"
+ROWS = {
+    "text.module_1.accuracy": "module 1, testing cells right, %",
+    "text.module_2.accuracy": "module 2, testing cells right, %",
+    "text.table_09a.accuracy": "smears right after module 1 (Table 9A), %",
+    "text.table_09b.accuracy": "lineage of the smears called non-APL leukaemia right (Table 9B), %",
+    "end_to_end.accuracy": "smears with the right final verdict, %",
+    "text.external.module_1.accuracy": "blasts of other sites, module 1, %",
+    "text.external.module_2.myeloid_blast": "myeloid blasts of other sites, module 2, %",
+    "text.external.module_2.b_lymphoblast": "B-lymphoblasts of other sites, module 2, %",
+    "apl.external.vote.auc": "APL against AML, prospective patients: AUC of the vote",
+    "apl.external.fraction.auc": "the same, of the fraction of promyelocytes among signed cells",
+}
+
+
+def section(run: Path) -> str:
+    """One run's heading, provenance and table, in Markdown."""
+    content = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    about = content["provenance"]
+    cohort, seconds = about["cohort"], sum(about["seconds"].values())
+    values = {value["key"]: value for item in content["items"] for value in item["values"]}
+    there = sum(item["status"] == "reproduced" for item in content["items"] if not item["id"].startswith("extra"))
+    kind = {"synthetic": "drawn, not patients", "public": "real patients"}.get(cohort["kind"], cohort["kind"])
+    lines = [
+        f"### `{cohort['name']}` ({kind}), profile `{about['profile']['name']}`",
+        "",
+        f"{cohort['images']:,} images of {cohort['smears']} smears; {there} of 21 tables and figures, the others "
+        f"unavailable with their reason; {seconds / 60:.0f} minutes of notebooks on {about['device']} "
+        f"({about['precision']}, {about['platform']}, torch {about['packages']['torch']}), begun {about['begun'][:10]}.",
+        "",
+        "| | the paper, its own patients | this run (95% interval) |",
+        "|---|---|---|",
+    ]
+    for key, label in ROWS.items():
+        if (value := values.get(key)) and value["reproduced"] is not None:
+            digits = 2 if key.endswith("auc") else 1
+            text = f"{value['reproduced']:.{digits}f}"
+            if value["ci_low"] is not None:
+                text += f" ({value['ci_low']:.{digits}f} to {value['ci_high']:.{digits}f})"
+            printed = "" if value["published"] is None else f"{value['published']:g}"
+            lines.append(f"| {label} | {printed} | {text} |")
+    return "\n".join(lines)
+
+
+def main(runs: list[Path]) -> None:
+    """Replace what is between the markers."""
+    text = README.read_text(encoding="utf-8")
+    body = "\n\n".join(section(run) for run in runs)
+    pattern = re.compile(r"(<!-- results:[^>]*-->\n).*?(<!-- /results -->)", flags=re.DOTALL)
+    README.write_text(pattern.sub(lambda m: f"{m[1]}{body}\n{m[2]}", text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main([Path(name) for name in sys.argv[1:]])
