@@ -112,16 +112,21 @@ class Judged:
         return [Value(id, "%", paper.published(id), reproduced=self.overall["accuracy"], **numbers)]
 
 
+def called(cells: pd.DataFrame, task: str) -> tuple[pd.Series, pd.Series]:
+    """True and predicted class of the cells that a module's classes cover, with the index of `cells`."""
+    mapping, classes = TASKS[task]
+    own = cells[cells["cell_type"].isin(mapping)]
+    return own["cell_type"].map(mapping), vote.classify(own, PREFIX[task], classes)
+
+
 def judge(run: Run, cells: pd.DataFrame, task: str) -> Judged:
     """Confusion matrix of a module on cells that have one of its classes (module 2: all blasts, as Table 7B).
 
     cells: with cell_type, patient_id and the module's probabilities.
     """
-    mapping, classes = TASKS[task]
-    own = cells[cells["cell_type"].isin(mapping)]
-    true = own["cell_type"].map(mapping)
-    predicted = vote.classify(own, PREFIX[task], classes)
-    frame = pd.DataFrame({"patient_id": own["patient_id"].to_numpy(), "right": true.eq(predicted).to_numpy()})
+    true, predicted = called(cells, task)
+    patient = cells.loc[true.index, "patient_id"].to_numpy()
+    frame = pd.DataFrame({"patient_id": patient, "right": true.eq(predicted).to_numpy()})
     patients = (np.nan, np.nan)
     if len(set(frame["patient_id"])) > 1:
         patients = evaluation.cluster_bootstrap(
@@ -130,22 +135,34 @@ def judge(run: Run, cells: pd.DataFrame, task: str) -> Judged:
             replicates=run.profile.bootstrap,
             rng=run.generator(f"bootstrap/{task}"),
         )
-    return Judged(task, evaluation.confusion(true, predicted, classes), patients)
+    return Judged(task, evaluation.confusion(true, predicted, TASKS[task][1]), patients)
 
 
-def table_11(judged: list[Judged]) -> tuple[pd.DataFrame, list[Value]]:
-    """True positive rates in % as Table 11 has them; its blast rows are module 2's, as in the paper."""
+def table_11(probabilities: pd.DataFrame, earlier: pd.DataFrame | None) -> tuple[pd.DataFrame, list[Value]]:
+    """True positive rates in % as Table 11 has them; its blast rows are module 2's, as in the paper.
+
+    Parameters
+    ----------
+    probabilities: testing cells, of `alnet.predict_cells`. earlier: value, low, high of the linear discriminant in %,
+    by cell group (classical.sensitivities), or None where there is none.
+    """
     frame = paper.table("11").rename(columns={"earlier": "earlier, paper", "proposed": "ALNet, paper"})
     rates = {}
-    for j in judged:
-        own = j.rates[j.rates["rate"].eq("sensitivity")].set_index("class")
-        rates |= own[["value", "low", "high"]].mul(100).to_dict("index")
+    for task in ("module_1", "module_2"):
+        if f"{PREFIX[task]}_{TASKS[task][1][0]}" in probabilities:
+            true, predicted = called(probabilities, task)
+            own = evaluation.rates(evaluation.confusion(true, predicted, TASKS[task][1]))
+            own = own[own["rate"].eq("sensitivity")].set_index("class")
+            rates |= own[["value", "low", "high"]].mul(100).to_dict("index")
     names = {"myeloblast": "myeloid_blast"}
     values = []
     for name in frame.index:
-        if (rate := rates.get(names.get(name, name))) is None:
+        group = names.get(name, name)
+        if earlier is not None and group in earlier.index:
+            frame.loc[name, "LDA, this run"] = round(earlier.loc[group, "value"], 1)
+        if (rate := rates.get(group)) is None:
             continue
-        frame.loc[name, ["this run", "low", "high"]] = [round(rate[k], 1) for k in ("value", "low", "high")]
+        frame.loc[name, ["ALNet, this run", "low", "high"]] = [round(rate[k], 1) for k in ("value", "low", "high")]
         id = f"table_11.{name}.proposed"
         values.append(
             Value(id, "%", paper.published(id), reproduced=rate["value"], ci_low=rate["low"], ci_high=rate["high"])

@@ -22,14 +22,16 @@ _NETWORK = ("alnet.py", "augment.py", "backbones.py", "training.py", "weights.py
 _PLOTS = ("plots.py", "schemes.py", "alnet.mplstyle")
 _STATISTICS = ("evaluation.py", "roc.py", "vote.py", "paper/**/*")
 
+_CLASSICAL = ("classical.py", "handcrafted.py", "segmentation.py", "images.py")
+
 USES: dict[str, tuple[str, ...]] = {
     "01_data_audit": (*_COMMON, *_COHORT, *_PLOTS, "audit.py", "paper/**/*"),
-    "02_backbone_comparison": (*_COMMON, *_NETWORK, *_PLOTS, *_STATISTICS, "comparison.py"),
+    "02_backbone_comparison": (*_COMMON, *_NETWORK, *_PLOTS, *_STATISTICS, *_CLASSICAL, "comparison.py"),
     "03_alnet_training": (*_COMMON, *_NETWORK, *_PLOTS, *_STATISTICS, "cells.py"),
     "04_smear_roc": (*_COMMON, *_PLOTS, *_STATISTICS, "smears.py"),
-    "05_external_validation": (*_COMMON, *_PLOTS, *_STATISTICS, "cells.py", "smears.py"),
+    "05_external_validation": (*_COMMON, *_PLOTS, *_STATISTICS, *_CLASSICAL, "smears.py"),
     "06_feature_maps": (*_COMMON, *_PLOTS, "backbones.py", "feature_maps.py", "maps.py"),
-    "07_scorecard": (*_COMMON, *_PLOTS, "paper/**/*"),
+    "07_scorecard": (*_COMMON, *_PLOTS, *_STATISTICS, "cells.py", "classical.py"),
 }
 """Library files behind each notebook, as patterns below alnet_lib/."""
 

@@ -213,6 +213,20 @@ def patient_roc(curves: Mapping[str, tuple[Curve, float, float]]) -> Figure:
     return figure
 
 
+def bars(values: pd.Series, label: str) -> Figure:
+    """Named numbers as horizontal bars, the first on top."""
+    with style():
+        figure = _figure(PAGE * 0.75, 0.17 * len(values) + 0.6)
+        axes = figure.add_subplot()
+        y = np.arange(len(values))[::-1]
+        axes.barh(y, values.to_numpy(), color=_OKABE_ITO["blue"])
+        axes.set_yticks(y, [str(name).replace("_", " ") for name in values.index])
+        axes.set(xlabel=label, ylim=(-0.7, len(values) - 0.3))
+        listed = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in values.head(5).items())
+        figure.alt = f"Bars, {label}: {listed}" + (" and others." if len(values) > 5 else ".")
+    return figure
+
+
 def forest(frame: pd.DataFrame, *, unit: str = "%") -> Figure:
     """Published beside reproduced with intervals. frame: label, published, reproduced, ci_low, ci_high."""
     with style():

@@ -77,6 +77,13 @@ class Comparison(Settings):
         )
 
 
+class Classical(Settings):
+    """The classical classifiers on handcrafted features (Table 12)."""
+
+    selected: tuple[int, ...] = Field((30, 80), min_length=1, description="numbers of features to choose among")
+    folds: int = Field(3, ge=2, description="of the cross-validation that chooses, grouped by smear")
+
+
 class Profile(Settings):
     """Every number a run depends on. `paper` is the paper's own protocol."""
 
@@ -99,6 +106,7 @@ class Profile(Settings):
     module_1: Training
     module_2: Training
     comparison: Comparison
+    classical: Classical = Classical()
     extra_backbone: Training | None = Field(None, description="a further module 1, compared on patients")
     checkpoint_every: int = Field(100, ge=1, description="iterations between checkpoints")
     prediction_batch: int = Field(256, ge=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -12,6 +11,7 @@ from pathlib import Path
 import yaml
 from filelock import FileLock, Timeout
 
+from alnet_lib.files import cores as available
 from alnet_lib.files import write_text
 from alnet_lib.pipeline import LIBRARY, NOTEBOOKS_DIR, RULES
 from alnet_lib.profile import Profile
@@ -35,11 +35,6 @@ def step_name(step: str) -> str:
     if not found:
         raise ValueError(f"unknown step `{step}`: steps are {', '.join(RULES)}")
     return found[0]
-
-
-def default_cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def reproduce(
@@ -72,7 +67,7 @@ def reproduce(
     parameters = {"cohort": cohort, "profile": profile, "data": data, "run_dir": str(run_dir)}
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(run_dir),
-        "--cores", str(cores or default_cores()), "--resources", "gpu=1", "--rerun-incomplete", "--nolock",
+        "--cores", str(cores or available()), "--resources", "gpu=1", "--rerun-incomplete", "--nolock",
         *(["--dry-run", "--quiet", "host"] if dry_run else ["--quiet", "all"]),
         *forced, "--config", f"cohort={cohort}", f"profile={profile}", f"data={data}", "--", *targets,
     ]  # fmt: skip

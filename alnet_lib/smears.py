@@ -130,16 +130,17 @@ def external_values(table: pd.DataFrame) -> list[Value]:
 SCORES = {
     "vote": "vote: share of immature cells called abnormal promyelocyte",
     "probability": "mean probability of abnormal promyelocyte over immature cells",
+    "features": "linear discriminant on handcrafted features, mean over immature cells",
     "fraction": "baseline: promyelocytes among all signed cells",
 }
 
 
-def apl_scores(cells: pd.DataFrame) -> pd.DataFrame:
+def apl_scores(cells: pd.DataFrame, features: pd.Series | None = None) -> pd.DataFrame:
     """One row a patient of APL or AML: scores for APL (columns as SCORES), and `apl`, True for APL.
 
     cells: with `selected`; n_signed and n_promyelocyte_signed where the cohort knows them. The probability is that of
     abnormal promyelocyte against blast. A patient without selected cells has no vote and is left out of both scores of
-    the network (NaN), but keeps the baseline.
+    the network (NaN), but keeps the baseline. features: of `classical.apl_probability`, or None.
     """
     own = cells[cells["diagnosis"].isin(["APL", "AML"])]
     patients = own.groupby("patient_id").agg(diagnosis=("diagnosis", "first"), split=("split", "first"))
@@ -149,6 +150,8 @@ def apl_scores(cells: pd.DataFrame) -> pd.DataFrame:
     both = chosen["p1_abnormal_promyelocyte"] + chosen["p1_blast"]
     share = (chosen["p1_abnormal_promyelocyte"] / both.where(both > 0)).fillna(0.5)
     patients["probability"] = share.groupby(chosen["patient_id"]).mean()
+    if features is not None:
+        patients["features"] = features.groupby(chosen["patient_id"]).mean()
     patients["cells"] = chosen.groupby("patient_id").size().reindex(patients.index, fill_value=0)
     if "n_signed" in own:
         first = own.groupby("patient_id")[["n_promyelocyte_signed", "n_signed"]].first()
@@ -188,6 +191,26 @@ def curve_table(curves: dict[str, tuple[roc.Curve, float, float]], patients: pd.
         used = own.dropna(subset=[titles[title]])
         rows.append((title, curve.auc, low, high, int(used["apl"].sum()), int((~used["apl"]).sum())))
     return pd.DataFrame(rows, columns=["score", "AUC", "low", "high", "APL patients", "AML patients"])
+
+
+def apl_differences(run: Run, patients: pd.DataFrame, split: str) -> pd.DataFrame:
+    """AUC of each score less that of the baseline, on the patients that have both: paired bootstrap and DeLong.
+
+    One row a score: score, difference, low, high (95% paired bootstrap over patients), p (DeLong), patients. Empty
+    without the baseline or without two patients of each diagnosis.
+    """
+    rows = []
+    for score in [s for s in SCORES if s in patients and s != "fraction" and "fraction" in patients]:
+        own = patients[patients["split"].eq(split)].dropna(subset=[score, "fraction"])
+        if min(own["apl"].sum(), (~own["apl"]).sum()) < 2:
+            continue
+        difference, low, high = roc.auc_difference(
+            own, "apl", (score, "fraction"), cluster="patient_id", replicates=run.profile.bootstrap,
+            rng=run.generator(f"apl difference/{split}/{score}"),
+        )  # fmt: skip
+        test = roc.delong(own["apl"].to_numpy(), own[score].to_numpy(), own["fraction"].to_numpy())
+        rows.append((SCORES[score], difference, low, high, test.p, len(own)))
+    return pd.DataFrame(rows, columns=["score", "difference", "low", "high", "p (DeLong)", "patients"])
 
 
 def curve_values(table: pd.DataFrame, split: str) -> list[Value]:

@@ -35,7 +35,7 @@ def section(run: Path) -> str:
         "",
         f"{cohort['images']:,} images of {cohort['smears']} smears; {there} of 21 tables and figures, the others "
         f"unavailable with their reason; {seconds / 60:.0f} minutes of notebooks on {about['device']} "
-        f"({about['precision']}, {about['platform']}, torch {about['packages']['torch']}), begun {about['begun'][:10]}.",
+        f"({about['precision']}, {about['platform']}, torch {about['packages']['torch']}), {about['begun'][:10]}.",
         "",
         "| | the paper, its own patients | this run (95% interval) |",
         "|---|---|---|",

@@ -40,7 +40,7 @@ ITEMS: dict[str, tuple[str, str, str]] = {
     "table_09a": ("Confusion matrix of module 1, smears", "table", "04_smear_roc"),
     "table_09b": ("Confusion matrix of module 2, smears", "table", "04_smear_roc"),
     "table_10": ("ALNet among other published systems", "table", "07_scorecard"),
-    "table_11": ("True positive rates beside the earlier linear discriminant", "table", "03_alnet_training"),
+    "table_11": ("True positive rates beside the earlier linear discriminant", "table", "07_scorecard"),
     "table_12": ("Classical classifiers beside deep networks", "table", "02_backbone_comparison"),
     "figure_01": ("Scheme of the diagnostic support system", "figure", "03_alnet_training"),
     "figure_02": ("A B-lymphoblast and its augmented versions", "figure", "03_alnet_training"),

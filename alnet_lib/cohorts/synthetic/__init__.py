@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
+import joblib
 import numpy as np
 import pandas as pd
 
 from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.cohorts.synthetic import drawing, morphology
 from alnet_lib.cohorts.synthetic.composition import composition
-from alnet_lib.files import atomic_path, sha256, write_text
+from alnet_lib.files import atomic_path, cores, sha256, write_text
 
 NAME = "synthetic"
 KIND = "synthetic"
@@ -126,9 +125,11 @@ def _draw_all(manifest, out: Path, seed: int, workers: int | None, progress) -> 
     done, total = 0, len(manifest)
     rows = manifest.to_dict("records")
     parts = [rows[first : first + 40] for first in range(0, total, 40)]
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        futures = [pool.submit(_write, part, str(out), seed) for part in parts]
-        for future in futures:
-            done += future.result()
-            if progress:
-                progress(done, total)
+    # Workers are started afresh, not forked: a forked copy of OpenCV's threads never ends.
+    drawn = joblib.Parallel(n_jobs=workers or cores(), return_as="generator")(
+        joblib.delayed(_write)(part, str(out), seed) for part in parts
+    )
+    for count in drawn:
+        done += count
+        if progress:
+            progress(done, total)
