@@ -199,6 +199,15 @@ def engine_hash() -> str:
     return sha256(*(folder / f"{module}.py" for module in ("augment", "backbones", "images", "training")))
 
 
+def validation_rows(run: Run, task: str) -> np.ndarray:
+    """Manifest rows of the training split that `train` keeps for validation; empty where the task cannot be trained."""
+    if not len(planned(run, task)):
+        return np.empty(0, np.int64)
+    everything = labelled(run, task)
+    rng = run.generator(f"validation/{task}")
+    return everything.rows[training.split_validation(everything.labels, run.profile.validation_fraction, rng)[1]]
+
+
 def planned(run: Run, task: str) -> pd.DataFrame:
     """Images of each class in train and validation, as `train` will split them; needs no pixel.
 
@@ -250,7 +259,8 @@ def predict_cells(
 
     Returns the manifest's rows with `p1_<class>` for MODULE_1_CLASSES and `p2_<class>` for MODULE_2_CLASSES, in
     [0, 1]; classes that a module was not trained on have 0, and p2 is absent without module 2. `selected` is True for
-    cells that the pathologist would give to the system (all, unless the cohort says which are immature).
+    cells that the pathologist would give to the system (all, unless the cohort says which are immature); `validation`
+    for the training split's cells that module 1 was not fitted on.
     """
     manifest = run.cohort().manifest
     chosen = manifest["cell_type"].isin(TO_MODULE_1)
@@ -259,6 +269,8 @@ def predict_cells(
     rows = np.flatnonzero(chosen.to_numpy())
     pixels = run.pixels()
     cells = manifest.iloc[rows].reset_index(drop=True)
+    held = validation_rows(run, "module_1")
+    cells["validation"] = np.isin(rows, held)
     cells["selected"] = cells["immature"].astype(bool) if "immature" in cells else True
     unlabelled = Images(pixels, rows, np.zeros(len(rows), np.int64), rows, ())
     for prefix, trained, classes in (("p1", module_1, MODULE_1_CLASSES), ("p2", module_2, MODULE_2_CLASSES)):

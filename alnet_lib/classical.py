@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,9 @@ def search(
     folds = min(folds, len(np.unique(groups)))
     rare = np.unique(labels, return_counts=True)[1].min() < folds
     splitter = GroupKFold(folds) if rare else StratifiedGroupKFold(folds)
-    with tempfile.TemporaryDirectory(prefix="alnet-") as memory:
+    with tempfile.TemporaryDirectory(prefix="alnet-") as memory, warnings.catch_warnings():
+        # A fold may lack a rare class; balanced accuracy then leaves it out, which is what is wanted.
+        warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
         # Selection is the slow part and the same for all settings of a classifier.
         model = pipeline(method, seed).set_params(memory=memory)
         return GridSearchCV(model, grid, cv=splitter, scoring="balanced_accuracy").fit(values, labels, groups=groups)

@@ -28,7 +28,7 @@ USES: dict[str, tuple[str, ...]] = {
     "01_data_audit": (*_COMMON, *_COHORT, *_PLOTS, "audit.py", "paper/**/*"),
     "02_backbone_comparison": (*_COMMON, *_NETWORK, *_PLOTS, *_STATISTICS, *_CLASSICAL, "comparison.py"),
     "03_alnet_training": (*_COMMON, *_NETWORK, *_PLOTS, *_STATISTICS, "cells.py"),
-    "04_smear_roc": (*_COMMON, *_PLOTS, *_STATISTICS, "smears.py"),
+    "04_smear_roc": (*_COMMON, *_PLOTS, *_STATISTICS, "smears.py", "rigour.py", "calibration.py"),
     "05_external_validation": (*_COMMON, *_PLOTS, *_STATISTICS, *_CLASSICAL, "smears.py"),
     "06_feature_maps": (*_COMMON, *_PLOTS, "backbones.py", "feature_maps.py", "maps.py"),
     "07_scorecard": (*_COMMON, *_PLOTS, *_STATISTICS, "cells.py", "classical.py"),

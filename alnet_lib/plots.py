@@ -213,6 +213,39 @@ def patient_roc(curves: Mapping[str, tuple[Curve, float, float]]) -> Figure:
     return figure
 
 
+def lines(
+    curves: Mapping[str, pd.DataFrame],
+    xlabel: str,
+    ylabel: str,
+    *,
+    diagonal: bool = False,
+    logx: bool = False,
+    ylim: tuple[float, float] | None = None,
+) -> Figure:
+    """Curves: name -> frame with x, y and, where known, low and high (drawn as a band)."""
+    with style():
+        figure = _figure(COLUMN * 1.25, COLUMN)
+        axes = figure.add_subplot()
+        if diagonal:
+            axes.plot([0, 1], [0, 1], color="0.8", lw=0.8, zorder=0)
+        colours = [_OKABE_ITO[name] for name in ("vermillion", "blue", "green", "purple", "orange", "black")]
+        for colour, (name, frame) in zip(colours, curves.items(), strict=False):
+            axes.plot(frame["x"], frame["y"], color=colour, marker="o" if len(frame) < 15 else "", ms=3, label=name)
+            if {"low", "high"} <= set(frame.columns):
+                axes.fill_between(frame["x"], frame["low"], frame["high"], color=colour, alpha=0.15, lw=0)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        if logx:
+            axes.set_xscale("log")
+        if ylim:
+            axes.set_ylim(*ylim)
+        axes.legend()
+        ends = "; ".join(
+            f"{n}: from {f['y'].iloc[0]:.2f} to {f['y'].iloc[-1]:.2f}" for n, f in curves.items() if len(f)
+        )
+        figure.alt = f"Curves of {ylabel} against {xlabel}. {ends}."
+    return figure
+
+
 def bars(values: pd.Series, label: str) -> Figure:
     """Named numbers as horizontal bars, the first on top."""
     with style():

@@ -15,17 +15,20 @@ HEIGHT, WIDTH = 363, 360
 PIXELS_PER_MICROMETRE = 9.6
 """CellaVision pictures show a red cell of 7.5 micrometres about 75 pixels wide."""
 
-HAEMOGLOBIN = np.array([0.34, 0.60, 0.46], np.float32)
-CYTOPLASM = np.array([0.72, 0.62, 0.16], np.float32)
-CHROMATIN = np.array([0.98, 1.42, 0.52], np.float32)
+HAEMOGLOBIN = np.array([0.377, 0.606, 0.348], np.float32)
+CYTOPLASM = np.array([0.60, 0.66, 0.20], np.float32)
+CHROMATIN = np.array([0.866, 1.42, 0.366], np.float32)
 AZUROPHIL = np.array([0.50, 1.25, 0.50], np.float32)
 EOSINOPHIL = np.array([0.12, 0.62, 0.80], np.float32)
 BASOPHIL = np.array([1.10, 1.30, 0.55], np.float32)
 NEUTROPHIL = np.array([0.14, 0.34, 0.16], np.float32)
 """Optical density (red, green, blue) of each stained substance at unit amount, read off stained smears."""
 
+TINT = {"chromatin": 0.065, "cytoplasm": 0.07}
+"""How much the hue of a substance varies from place to place within a cell."""
+
 GRANULE_COLOURS = {"eosinophil": EOSINOPHIL, "basophil": BASOPHIL, "neutrophil": NEUTROPHIL}
-WARM, COOL = np.array([253, 231, 207], np.float32), np.array([236, 240, 240], np.float32)
+WARM, COOL = np.array([253.6, 228.6, 202.6], np.float32), np.array([236, 240, 240], np.float32)
 
 _Y, _X = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
 _ANGLES = np.linspace(0, 2 * np.pi, 720, endpoint=False, dtype=np.float32)
@@ -167,8 +170,8 @@ def _chromatin(cell: _Cell, p: Mapping[str, float], rng: np.random.Generator) ->
     """Amount of chromatin: clumps or a fine net, a membrane, folds, nucleoli."""
     coarse = p["chromatin_coarseness"]
     clumps = np.tanh(1.6 * _noise(rng, 6 + 5 * coarse))
-    net = _noise(rng, 2.6)
-    amount = 1 + (0.08 + 0.30 * coarse) * clumps + (0.15 - 0.05 * coarse) * net
+    net = _noise(rng, 1.9)
+    amount = 1 + (0.10 + 0.24 * coarse) * clumps + (0.16 - 0.06 * coarse) * net + 0.08 * _noise(rng, 18)
     amount += 0.22 * np.exp(-((cell.nucleus_distance / 2.2) ** 2))
     for _ in range(round(p["folds"])):
         ends = _within(rng, 3, cell.nucleus_centre, cell.nucleus_radius * 0.95)
@@ -183,16 +186,24 @@ def _chromatin(cell: _Cell, p: Mapping[str, float], rng: np.random.Generator) ->
         radii = rng.uniform(0.55, 1.15, count) * cell.scale
         pale, wide = _discs(centres, radii, 1.6), _discs(centres, radii + 3, 1.6)
         amount += p["nucleolus_prominence"] * (0.28 * wide - 0.72 * pale)
-    return np.clip(amount, 0.15, 2.2) * p["chromatin_density"]
+    return np.clip(amount, 0.15, 2.2)
+
+
+def _tinted(amount: np.ndarray, colour: np.ndarray, tint: float, rng: np.random.Generator) -> np.ndarray:
+    """Optical density (363, 360, 3) of a substance: hue varies from place to place, blue absorption least of all."""
+    mean = float(np.median(amount))
+    layers = []
+    for channel, follows in enumerate((0.8, 1.0, 0.45)):
+        own = mean + follows * (amount - mean)
+        layers.append(colour[channel] * own * (1 + tint * (_noise(rng, 2.8) + 0.6 * _noise(rng, 12))))
+    return np.stack(layers, axis=2)
 
 
 def _cytoplasm(cell: _Cell, p: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
     """Amount of basophilic cytoplasm: darker towards the rim, paler beside the nucleus, with vacuoles."""
     rim = np.exp(-cell.depth / 0.16)
     amount = (
-        p["basophilia"]
-        * (0.55 + 0.9 * p["rim_basophilia"] * rim)
-        * (1 + 0.10 * _noise(rng, 7) + 0.07 * _noise(rng, 2.5))
+        p["basophilia"] * (0.55 + 0.9 * p["rim_basophilia"] * rim) * (1 + 0.14 * _noise(rng, 9) + 0.13 * _noise(rng, 3))
     )
     amount += 0.10 * np.exp(-cell.depth / 0.04)
     count = round(p["vacuoles"])
@@ -251,9 +262,7 @@ def draw(p: Mapping[str, float], cell_type: str, optics: Mapping[str, float], rn
     turn = np.array([1 + optics["hue"], 1.0, 1 - optics["hue"]], np.float32)
     layers = (
         (cell.red * (1 - cell.cell) * optics["pinkness"], HAEMOGLOBIN),
-        (body * cytoplasm * stain, CYTOPLASM * turn),
         (body * 0.10 * optics["pinkness"], HAEMOGLOBIN),
-        (cell.nucleus * chromatin * stain, CHROMATIN * turn),
         (granules * cell.cell * stain, GRANULE_COLOURS.get(cell_type, AZUROPHIL) * turn),
         (_platelets(cell, rng) * stain, AZUROPHIL * turn),
     )
@@ -261,6 +270,9 @@ def draw(p: Mapping[str, float], cell_type: str, optics: Mapping[str, float], rn
     for amount, colour in layers:
         for channel in range(3):
             od[:, :, channel] += amount * colour[channel]
+    density = p["chromatin_density"] * stain
+    od += cell.nucleus[:, :, None] * _tinted(chromatin, CHROMATIN * turn * density, TINT["chromatin"], shape)
+    od += body[:, :, None] * _tinted(cytoplasm, CYTOPLASM * turn * stain, TINT["cytoplasm"], shape)
     od += 0.006 * _noise(rng, 90)[:, :, None]
     light = (optics["warmth"] * WARM + (1 - optics["warmth"]) * COOL) * np.exp(-od)
     slope = rng.normal(0, 0.012, 2)

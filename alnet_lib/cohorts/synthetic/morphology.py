@@ -44,13 +44,13 @@ CRITERIA: dict[str, tuple[str, float, float]] = {
 
 _COLUMNS = tuple(CRITERIA)
 _TABLE = """
-lymphocyte            10.0 .76  1.06 .03  .1  .05  1.08 .03  .08 .0   .0  .45 1.38 .85 .0  .0  .45 .15  3   .35 .0  .1
-monocyte              17.5 .48  1.12 .06  .5  .10  1.25 .07  .45 .05  1.4 .35 .86  .42 .0  .0  .32 .08 30   .22 .0 2.5
-reactive_lymphocyte   16.0 .45  1.20 .07  .5  .75  1.18 .08  .10 .0   .3  .55 1.12 .58 .3  .35 .68 .85  4   .35 .0  .5
-abnormal_promyelocyte 17.0 .58  1.12 .05  .5  .10  1.12 .07  .16 .30  .7  .50 .95  .28 .9  .45 .55 .15 250  .42 1.5 .3
-myeloblast            15.0 .78  1.10 .04  .2  .15  1.10 .06  .14 .0   .4  .42 .95  .25 2.2 .62 .66 .25 10   .35 .12 .3
-monoblast             18.0 .70  1.12 .05  .4  .15  1.12 .06  .16 .0   .8  .42 .90  .22 1.6 .66 .78 .35 14   .28 .03 1.4
-b_lymphoblast         12.8 .86  1.08 .04  .1  .10  1.10 .06  .16 .0   .4  .40 1.04 .42 1.0 .30 .62 .25  1   .35 .0  .4
+lymphocyte            12.3 .70  1.08 .055 .2  .05  1.16 .05  .10 .0   .0  .45 1.16 .52 .0  .0  .88 .15  3   .35 .0  .1
+monocyte              19.2 .52  1.12 .09  .7  .10  1.25 .08  .45 .05  1.4 .35 .86  .42 .0  .0  .76 .08 30   .22 .0 2.5
+reactive_lymphocyte   16.6 .49  1.20 .10  .6  .75  1.22 .10  .12 .0   .3  .55 .96  .46 .3  .35 .56 .70  4   .35 .0  .5
+abnormal_promyelocyte 16.6 .69  1.14 .085 .6  .10  1.18 .08  .18 .30  .7  .50 .83  .28 .9  .45 1.0 .15 250  .42 1.5 .3
+myeloblast            16.3 .77  1.12 .075 .4  .15  1.14 .11  .20 .0   .4  .42 .88  .36 2.2 .62 1.12 .25 10   .35 .12 .3
+monoblast             18.6 .70  1.14 .09  .5  .15  1.16 .11  .22 .0   .8  .42 .83  .28 1.6 .66 1.12 .35 14  .28 .03 1.4
+b_lymphoblast         13.6 .86  1.10 .065 .2  .10  1.12 .09  .18 .0   .4  .40 .94  .44 1.0 .30 1.0 .25  1   .35 .0  .4
 neutrophil            13.5 .42  1.05 .03  .0  .05  1.30 .05  .30 .62  .0  .10 1.40 .80 .0  .0  .16 .0  260  .22 .0  .0
 eosinophil            14.5 .36  1.05 .03  .0  .05  1.35 .04  .10 .70  .0  .35 1.35 .80 .0  .0  .16 .0  400  .62 .0  .0
 basophil              12.5 .45  1.05 .03  .0  .05  1.20 .05  .25 .40  .0  .20 1.10 .60 .0  .0  .22 .0   90  .80 .0  .0
@@ -140,9 +140,9 @@ def parameters(manifest: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 SITES: dict[str, dict[str, float]] = {
-    "Hospital Clínic": {"hue": 0.0, "blur": 0.55, "zoom": 1.0, "warmth": 0.5},
-    "Josep Trueta": {"hue": 0.16, "blur": 1.15, "zoom": 0.93, "warmth": 0.15},
-    "Germans Trias i Pujol": {"hue": -0.14, "blur": 0.35, "zoom": 1.08, "warmth": 0.85},
+    "Hospital Clínic": {"hue": 0.0, "blur": 0.78, "zoom": 1.0, "warmth": 1.0},
+    "Josep Trueta": {"hue": 0.16, "blur": 1.4, "zoom": 0.93, "warmth": 0.3},
+    "Germans Trias i Pujol": {"hue": -0.14, "blur": 0.55, "zoom": 1.08, "warmth": 0.7},
 }
 """Stain hue shift, blur in pixels, magnification, warmth of the background: the hospitals differ as in Fig. 5."""
 
@@ -155,11 +155,11 @@ def optics(site: str, smear: str, seed: int) -> dict[str, float]:
         "hue": own["hue"] + rng.normal(0, 0.05),
         "blur": max(own["blur"] + rng.normal(0, 0.18), 0.25),
         "zoom": own["zoom"],
-        "warmth": float(np.clip(own["warmth"] + rng.normal(0, 0.25), 0, 1)),
+        "warmth": float(np.clip(own["warmth"] + rng.normal(0, 0.03), 0, 1)),
         "stain": rng.normal(1.0, 0.10),
-        "pinkness": rng.normal(1.0, 0.12),
+        "pinkness": rng.normal(1.03, 0.10),
         "density": rng.uniform(7, 20),
         "pallor": rng.uniform(0.35, 0.85),
         "crenation": max(rng.normal(-0.012, 0.015), 0.0),
-        "noise": rng.uniform(1.0, 2.4),
+        "noise": rng.uniform(0.8, 1.8),
     }
