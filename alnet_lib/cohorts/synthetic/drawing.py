@@ -6,6 +6,7 @@ do on glass. Shapes are polar outlines with a few harmonics; textures are smooth
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import cv2
@@ -34,10 +35,11 @@ _Y, _X = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
 _ANGLES = np.linspace(0, 2 * np.pi, 720, endpoint=False, dtype=np.float32)
 
 
-def _noise(rng: np.random.Generator, grain: float) -> np.ndarray:
-    """Smooth noise about 0 with unit spread; grain is its correlation length in pixels."""
-    shape = (int(HEIGHT / grain) + 3, int(WIDTH / grain) + 3)
-    field = cv2.resize(rng.standard_normal(shape, np.float32), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+def _noise(rng: np.random.Generator, grain: float, size: tuple[int, int] = (HEIGHT, WIDTH)) -> np.ndarray:
+    """Smooth noise about 0 with unit spread, float32 of that size; grain is its correlation length in pixels."""
+    height, width = size
+    shape = (int(height / grain) + 3, int(width / grain) + 3)
+    field = cv2.resize(rng.standard_normal(shape, np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     return field * 1.4
 
 
@@ -92,6 +94,22 @@ class _Cell:
         self._nucleus(p, rng)
         self.cell = np.maximum(self.cell, self.nucleus)
         self.depth = np.clip(-distance / self.radius, 0, 1)
+
+    def window(self, margin: int = 4) -> tuple[tuple[slice, slice], _Cell]:
+        """The box that holds the cell, and the cell in that box's coordinates: most layers need no more."""
+        rows, columns = np.flatnonzero(self.cell.max(1) > 0), np.flatnonzero(self.cell.max(0) > 0)
+        box = tuple(slice(max(i[0] - margin, 0), i[-1] + margin + 1) for i in (rows, columns))
+        local = copy.copy(self)
+        for name in ("cell", "nucleus", "nucleus_distance", "depth"):
+            setattr(local, name, getattr(self, name)[box])
+        corner = np.array([box[1].start, box[0].start])
+        local.centre, local.nucleus_centre = self.centre - corner, self.nucleus_centre - corner
+        return box, local
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the masks."""
+        return self.cell.shape
 
     def _nucleus(self, p: Mapping[str, float], rng: np.random.Generator) -> None:
         radius = self.radius * np.sqrt(p["nc_ratio"])
@@ -153,9 +171,9 @@ def _red_cell(density, mask, spot, usual: float, optics: Mapping[str, float], rn
     mask[y0:y1, x0:x1] = np.maximum(mask[y0:y1, x0:x1], inside)
 
 
-def _discs(centres: np.ndarray, radii: np.ndarray, blur: float) -> np.ndarray:
-    """Soft discs, float32 (363, 360) in [0, 1]; centres (n, 2) as x, y."""
-    layer = np.zeros((HEIGHT, WIDTH), np.uint8)
+def _discs(centres: np.ndarray, radii: np.ndarray, blur: float, size: tuple[int, int] = (HEIGHT, WIDTH)) -> np.ndarray:
+    """Soft discs, float32 of that size in [0, 1]; centres (n, 2) as x, y."""
+    layer = np.zeros(size, np.uint8)
     for (x, y), radius in zip((centres * 16).astype(int), (radii * 16).astype(int), strict=True):
         cv2.circle(layer, (int(x), int(y)), int(max(radius, 6)), 255, -1, cv2.LINE_AA, 4)
     return cv2.GaussianBlur(layer, (0, 0), blur).astype(np.float32) / 255
@@ -169,33 +187,35 @@ def _within(rng: np.random.Generator, count: int, centre, radius: float) -> np.n
 def _chromatin(cell: _Cell, p: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
     """Amount of chromatin: clumps or a fine net, a membrane, folds, nucleoli."""
     coarse = p["chromatin_coarseness"]
-    clumps = np.tanh(1.6 * _noise(rng, 6 + 5 * coarse))
-    net = _noise(rng, 1.9)
-    amount = 1 + (0.10 + 0.24 * coarse) * clumps + (0.16 - 0.06 * coarse) * net + 0.08 * _noise(rng, 18)
+    clumps = np.tanh(1.6 * _noise(rng, 6 + 5 * coarse, cell.size))
+    net = _noise(rng, 1.9, cell.size)
+    amount = 1 + (0.10 + 0.24 * coarse) * clumps + (0.16 - 0.06 * coarse) * net + 0.08 * _noise(rng, 18, cell.size)
     amount += 0.22 * np.exp(-((cell.nucleus_distance / 2.2) ** 2))
     for _ in range(round(p["folds"])):
         ends = _within(rng, 3, cell.nucleus_centre, cell.nucleus_radius * 0.95)
         t = np.linspace(0, 1, 16)[:, None]
         curve = (1 - t) ** 2 * ends[0] + 2 * t * (1 - t) * ends[1] + t**2 * ends[2]
-        line = np.zeros((HEIGHT, WIDTH), np.uint8)
+        line = np.zeros(cell.size, np.uint8)
         cv2.polylines(line, [(curve * 16).astype(np.int32)], False, 255, int(rng.integers(2, 5)), cv2.LINE_AA, 4)
         amount += 0.30 * cv2.GaussianBlur(line, (0, 0), 2.0).astype(np.float32) / 255
     count = round(p["nucleoli"])
     if count:
         centres = _within(rng, count, cell.nucleus_centre, cell.nucleus_radius * 0.7)
         radii = rng.uniform(0.55, 1.15, count) * cell.scale
-        pale, wide = _discs(centres, radii, 1.6), _discs(centres, radii + 3, 1.6)
+        pale, wide = _discs(centres, radii, 1.6, cell.size), _discs(centres, radii + 3, 1.6, cell.size)
         amount += p["nucleolus_prominence"] * (0.28 * wide - 0.72 * pale)
     return np.clip(amount, 0.15, 2.2)
 
 
 def _tinted(amount: np.ndarray, colour: np.ndarray, tint: float, rng: np.random.Generator) -> np.ndarray:
-    """Optical density (363, 360, 3) of a substance: hue varies from place to place, blue absorption least of all."""
+    """Optical density (H, W, 3) of an amount (H, W): hue varies from place to place, blue absorption least."""
     mean = float(np.median(amount))
     layers = []
     for channel, follows in enumerate((0.8, 1.0, 0.45)):
         own = mean + follows * (amount - mean)
-        layers.append(colour[channel] * own * (1 + tint * (_noise(rng, 2.8) + 0.6 * _noise(rng, 12))))
+        layers.append(
+            colour[channel] * own * (1 + tint * (_noise(rng, 2.8, amount.shape) + 0.6 * _noise(rng, 12, amount.shape)))
+        )
     return np.stack(layers, axis=2)
 
 
@@ -203,13 +223,18 @@ def _cytoplasm(cell: _Cell, p: Mapping[str, float], rng: np.random.Generator) ->
     """Amount of basophilic cytoplasm: darker towards the rim, paler beside the nucleus, with vacuoles."""
     rim = np.exp(-cell.depth / 0.16)
     amount = (
-        p["basophilia"] * (0.55 + 0.9 * p["rim_basophilia"] * rim) * (1 + 0.14 * _noise(rng, 9) + 0.13 * _noise(rng, 3))
+        p["basophilia"]
+        * (0.55 + 0.9 * p["rim_basophilia"] * rim)
+        * (1 + 0.14 * _noise(rng, 9, cell.size) + 0.13 * _noise(rng, 3, cell.size))
     )
     amount += 0.10 * np.exp(-cell.depth / 0.04)
     count = round(p["vacuoles"])
     if count:
         holes = _discs(
-            _within(rng, count, cell.centre, cell.radius * 0.92), rng.uniform(0.3, 0.8, count) * cell.scale, 1.0
+            _within(rng, count, cell.centre, cell.radius * 0.92),
+            rng.uniform(0.3, 0.8, count) * cell.scale,
+            1.0,
+            cell.size,
         )
         amount *= 1 - 0.85 * holes
         cell.nucleus = cell.nucleus * (1 - 0.55 * holes)
@@ -219,16 +244,16 @@ def _cytoplasm(cell: _Cell, p: Mapping[str, float], rng: np.random.Generator) ->
 def _granules(cell: _Cell, p: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
     """Amount of granule substance: azurophil dots and Auer rods, lying over cytoplasm and in part over the nucleus."""
     count = round(p["granules"])
-    layer = np.zeros((HEIGHT, WIDTH), np.float32)
+    layer = np.zeros(cell.size, np.float32)
     if count:
         centres = _within(rng, count, cell.centre, cell.radius * 0.97)
         radii = np.clip(rng.normal(p["granule_size"] / 2, 0.05, count), 0.08, 0.6) * cell.scale
-        layer = _discs(centres, radii, 0.8)
+        layer = _discs(centres, radii, 0.8, cell.size)
     rods = round(p["auer_rods"])
     if rods:
         # Rods lie in bundles (faggots) in APL: one main direction.
         main = rng.uniform(0, np.pi)
-        lines = np.zeros((HEIGHT, WIDTH), np.uint8)
+        lines = np.zeros(cell.size, np.uint8)
         for start in _within(rng, rods, cell.centre, cell.radius * 0.8):
             way = main + rng.normal(0, 0.35)
             end = start + rng.uniform(2.0, 4.5) * cell.scale * np.array([np.cos(way), np.sin(way)])
@@ -254,25 +279,20 @@ def draw(p: Mapping[str, float], cell_type: str, optics: Mapping[str, float], rn
     """
     shape = np.random.default_rng(rng.integers(1 << 62))
     cell = _Cell(p, optics, shape)
-    cytoplasm = _cytoplasm(cell, p, rng)
-    chromatin = _chromatin(cell, p, rng)
-    granules = _granules(cell, p, rng)
-    body = cell.cell * (1 - cell.nucleus)
-    stain = optics["stain"]
+    box, local = cell.window()
+    cytoplasm, chromatin = _cytoplasm(local, p, rng), _chromatin(local, p, rng)
+    granules = _granules(local, p, rng) * local.cell
+    body = local.cell * (1 - local.nucleus)
+    stain, pinkness = optics["stain"], optics["pinkness"]
     turn = np.array([1 + optics["hue"], 1.0, 1 - optics["hue"]], np.float32)
-    layers = (
-        (cell.red * (1 - cell.cell) * optics["pinkness"], HAEMOGLOBIN),
-        (body * 0.10 * optics["pinkness"], HAEMOGLOBIN),
-        (granules * cell.cell * stain, GRANULE_COLOURS.get(cell_type, AZUROPHIL) * turn),
-        (_platelets(cell, rng) * stain, AZUROPHIL * turn),
-    )
-    od = np.zeros((HEIGHT, WIDTH, 3), np.float32)
-    for amount, colour in layers:
-        for channel in range(3):
-            od[:, :, channel] += amount * colour[channel]
+    around = cell.red * (1 - cell.cell) * pinkness
+    platelets = _platelets(cell, rng) * stain
+    od = around[:, :, None] * HAEMOGLOBIN + platelets[:, :, None] * (AZUROPHIL * turn)
     density = p["chromatin_density"] * stain
-    od += cell.nucleus[:, :, None] * _tinted(chromatin, CHROMATIN * turn * density, TINT["chromatin"], shape)
-    od += body[:, :, None] * _tinted(cytoplasm, CYTOPLASM * turn * stain, TINT["cytoplasm"], shape)
+    od[box] += local.nucleus[:, :, None] * _tinted(chromatin, CHROMATIN * turn * density, TINT["chromatin"], shape)
+    od[box] += body[:, :, None] * _tinted(cytoplasm, CYTOPLASM * turn * stain, TINT["cytoplasm"], shape)
+    od[box] += (0.10 * pinkness * body)[:, :, None] * HAEMOGLOBIN
+    od[box] += (granules * stain)[:, :, None] * (GRANULE_COLOURS.get(cell_type, AZUROPHIL) * turn)
     od += 0.006 * _noise(rng, 90)[:, :, None]
     light = (optics["warmth"] * WARM + (1 - optics["warmth"]) * COOL) * np.exp(-od)
     slope = rng.normal(0, 0.012, 2)
