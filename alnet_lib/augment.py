@@ -78,7 +78,7 @@ def balancing_plan(
 
 def to_float(pixels: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """uint8 (N, S, S, 3) to float32 (N, 3, S, S) in [0, 1] on `device`, channels last in memory."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2).float().div_(255)
+    return torch.from_numpy(np.require(pixels, requirements="CW")).to(device).permute(0, 3, 1, 2).float().div_(255)
 
 
 def transform(images: Tensor, plan: Plan, entries: np.ndarray) -> Tensor:

@@ -6,9 +6,11 @@ pretrainedmodels' (SENet154); only the cut into blocks and the head are ours.
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import torch
 import torchvision
@@ -70,10 +72,16 @@ def _densenet121_blocks() -> list[nn.Module]:
     return blocks
 
 
-def _senet154_blocks() -> list[nn.Module]:
-    import pretrainedmodels
+def senet() -> ModuleType:
+    """pretrainedmodels' module of SENets. It is old: Python warns of its syntax when it is first compiled."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        from pretrainedmodels.models import senet
+    return senet
 
-    net = pretrainedmodels.senet154(num_classes=1000, pretrained=None)
+
+def _senet154_blocks() -> list[nn.Module]:
+    net = senet().senet154(num_classes=1000, pretrained=None)
     return [net.layer0, net.layer1, net.layer2, net.layer3, net.layer4]
 
 

@@ -15,7 +15,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from alnet_lib.backbones import CAFFE, Network
+from alnet_lib.backbones import CAFFE, Network, senet
 
 
 class WeightsError(RuntimeError):
@@ -36,9 +36,7 @@ def source(name: str) -> str:
     """The address that torchvision or pretrainedmodels gives for a network's ImageNet weights."""
     if name in _TORCHVISION:
         return getattr(torchvision.models, _TORCHVISION[name]).IMAGENET1K_V1.url
-    import pretrainedmodels
-
-    return pretrainedmodels.models.senet.pretrained_settings[name]["imagenet"]["url"]
+    return senet().pretrained_settings[name]["imagenet"]["url"]
 
 
 def folders(weights_dir: str = "") -> list[Path]:

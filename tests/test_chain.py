@@ -138,7 +138,7 @@ def test_diagnose_says_what_is_missing(smoke, tmp_path):
 def test_a_notebook_alone_says_which_command_makes_what_is_missing(tmp_path):
     parameters = {"profile": "smoke", "run_dir": str(tmp_path / "alone")}
     out = tmp_path / "alone.ipynb"
-    with pytest.raises(Exception, match="--until 01_data_audit") as caught:
+    with pytest.raises(Exception, match="--until 03_alnet_training") as caught:
         execute.execute(pipeline.NOTEBOOKS_DIR / "04_smear_roc.ipynb", out, parameters)
     assert "MissingArtefact" in str(caught.value)
 
