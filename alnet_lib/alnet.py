@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from alnet_lib import augment, training
-from alnet_lib.backbones import Network, build
+from alnet_lib.backbones import Network, build, start_from
 from alnet_lib.cohorts.vocabulary import (
     CELL_GROUPS,
     LABELS,
@@ -68,8 +68,20 @@ def labelled(run: Run, task: str, *, split: str | None = "train", classes: tuple
         classes = tuple(name for name in known if name in set(names))
     labels = names.map({name: i for i, name in enumerate(classes)}).fillna(-1).to_numpy(np.int64)
     kept = labels >= 0
-    patients = manifest["patient_id"].astype(str).to_numpy()[rows]
+    patients = _patients(manifest).to_numpy()[rows]
     return Images(run.pixels(), rows[kept], labels[kept], patients[kept], classes)
+
+
+STRANGERS = 25
+"""Images that count as one patient, for balanced sampling, where a source names none: about a patient's share."""
+
+
+def _patients(manifest: pd.DataFrame) -> pd.Series:
+    patients = manifest["patient_id"].astype(str)
+    if "smear_known" not in manifest:
+        return patients
+    number = manifest.groupby(["site", "cell_type"]).cumcount() // STRANGERS
+    return patients.where(manifest["smear_known"], manifest["site"] + "/" + number.astype(str))
 
 
 def options(run: Run, settings: Training, *, name: str, depth: int = 5) -> Options:
@@ -85,12 +97,48 @@ def options(run: Run, settings: Training, *, name: str, depth: int = 5) -> Optio
         precision=profile.precision,
         device=run.device,
         seed=profile.torch_seed(f"training/{name}") % (1 << 31),
-        sampling=profile.sampling,
+        sampling=settings.sampling,
         random_orientation=profile.random_orientation,
         colour_jitter=profile.colour_jitter,
         checkpoint_every=profile.checkpoint_every,
         label=f"{settings.backbone}, {name}",
     )
+
+
+START_IMAGES = 64
+"""Training images that a random start is fitted to."""
+
+
+def begin(run: Run, backbone: str, fit_on: Images, *, name: str) -> Network:
+    """The network that a training begins from: ImageNet weights, or a random start fitted to some training images.
+
+    Raises
+    ------
+    WeightsError
+        the profile asks for weights that cannot be had.
+    """
+    profile = run.profile
+    network = build(
+        backbone,
+        fit_on.classes,
+        profile.image_size,
+        weights=profile.weights,
+        weights_dir=profile.weights_dir,
+        dropout=profile.dropout,
+        seed=profile.torch_seed(f"start/{name}"),
+    )
+    if profile.weights == "none":
+        some = np.sort(run.generator(f"start images/{name}").permutation(len(fit_on))[:START_IMAGES])
+        start_from(network, fit_on.batch(some, "cpu"), seed=profile.torch_seed(f"start/{name}"))
+    return network
+
+
+def fitted_part(run: Run, task: str) -> tuple[Images, Images]:
+    """The training split's images that a network is fitted on, and those kept for validation."""
+    everything = labelled(run, task)
+    rng = run.generator(f"validation/{task}")
+    inner, held = training.split_validation(everything.labels, run.profile.validation_fraction, rng)
+    return everything.take(inner), everything.take(held)
 
 
 def train(run: Run, task: str, settings: Training, *, name: str = "", depth: int = 5) -> Trained | Unavailable:
@@ -108,10 +156,7 @@ def train(run: Run, task: str, settings: Training, *, name: str = "", depth: int
     if len(everything.classes) < 2:
         return Unavailable(lacks(run, task))
     profile = run.profile
-    inner, held = training.split_validation(
-        everything.labels, profile.validation_fraction, run.generator(f"validation/{task}")
-    )
-    fit_on, validation = everything.take(inner), everything.take(held)
+    fit_on, validation = fitted_part(run, task)
     plan = augment.balancing_plan(
         fit_on.labels,
         settings.upsample_target,
@@ -128,15 +173,7 @@ def train(run: Run, task: str, settings: Training, *, name: str = "", depth: int
     counts = _counts(fit_on, plan, validation)
     if (done := _load_trained(path, key, name, opts, counts)) is not None:
         return done
-    network = build(
-        settings.backbone,
-        everything.classes,
-        profile.image_size,
-        weights=profile.weights,
-        weights_dir=profile.weights_dir,
-        dropout=profile.dropout,
-        seed=profile.torch_seed(f"start/{name}"),
-    )
+    network = begin(run, settings.backbone, fit_on, name=name)
     checkpoint = run.dir / "models" / f"{name}-{key}.checkpoint"
     fitted = training.fit(
         network,
@@ -255,15 +292,16 @@ def _load_trained(path: Path, key: str, name: str, opts: Options, counts: pd.Dat
 def predict_cells(
     run: Run, module_1: Trained, module_2: Trained | Unavailable, *, split: str | None = None
 ) -> pd.DataFrame:
-    """Class probabilities of every image with a known class, by both modules.
+    """Class probabilities of every image, by both modules.
 
     Returns the manifest's rows with `p1_<class>` for MODULE_1_CLASSES and `p2_<class>` for MODULE_2_CLASSES, in
-    [0, 1]; classes that a module was not trained on have 0, and p2 is absent without module 2. `selected` is True for
-    cells that the pathologist would give to the system (all, unless the cohort says which are immature); `validation`
-    for the training split's cells that module 1 was not fitted on.
+    [0, 1]; classes that a module was not trained on have 0, and p2 is absent without module 2. Cells without a label
+    are predicted too. `selected` is True for cells that the pathologist would give to the system (all, unless the
+    cohort says which are immature) and whose smear is known; `validation` for the training split's cells that module 1
+    was not fitted on.
     """
     manifest = run.cohort().manifest
-    chosen = manifest["cell_type"].isin(TO_MODULE_1)
+    chosen = manifest["cell_type"].isin([*TO_MODULE_1, ""])
     if split:
         chosen &= manifest["split"].eq(split)
     rows = np.flatnonzero(chosen.to_numpy())
@@ -272,6 +310,8 @@ def predict_cells(
     held = validation_rows(run, "module_1")
     cells["validation"] = np.isin(rows, held)
     cells["selected"] = cells["immature"].astype(bool) if "immature" in cells else True
+    if "smear_known" in cells:
+        cells["selected"] &= cells["smear_known"]
     unlabelled = Images(pixels, rows, np.zeros(len(rows), np.int64), rows, ())
     for prefix, trained, classes in (("p1", module_1, MODULE_1_CLASSES), ("p2", module_2, MODULE_2_CLASSES)):
         if not trained:

@@ -206,3 +206,35 @@ def build(
 
         load_imagenet(network, weights_dir)
     return network
+
+
+def start_from(network: Network, images: Tensor, *, seed: int = 0, tolerance: float = 0.05) -> None:
+    """Fit a random start to the images at hand: their mean and deviation for normalising, unit variance in every layer.
+
+    Layer-sequential unit-variance initialisation (Mishkin and Matas, ICLR 2016): orthonormal weights, each layer in
+    turn scaled until its outputs on `images` have variance 1. Without it VGG16 loses its signal on the way, and a short
+    training ends before it has found one. Networks with batch normalisation have no need of it and only get the
+    normalising.
+
+    images: float (N, 3, S, S) in [0, 1], some tens of training images. The network is changed in place.
+    """
+    mean, std = images.mean((0, 2, 3)), images.std((0, 2, 3)).clamp_min(1e-3)
+    network.preprocessing = Preprocessing(tuple(mean.tolist()), tuple(std.tolist()))
+    if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        return
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    training = network.training
+    network.eval()
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        for layer in layers[:-1]:
+            nn.init.orthogonal_(layer.weight)
+            kept: list[Tensor] = []
+            hook = layer.register_forward_hook(lambda *passed, kept=kept: kept.append(passed[2].std()))
+            for _ in range(5):
+                network(network.preprocessing(images))
+                if (spread := float(kept.pop())) < 1e-8 or abs(spread - 1) < tolerance:
+                    break
+                layer.weight.div_(spread)
+            hook.remove()
+    network.train(training)

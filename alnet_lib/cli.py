@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +21,8 @@ console = Console()
 
 def _print_frame(frame, title: str = "") -> None:
     table = Table(title=title or None)
-    for column in frame.columns:
-        table.add_column(str(column))
+    for number, column in enumerate(frame.columns):
+        table.add_column(str(column), no_wrap=number == 0)
     for row in frame.itertuples(index=False):
         table.add_row(*("" if value is None or value != value else str(value) for value in row))
     console.print(table)
@@ -36,6 +37,13 @@ def _run_dir(run_dir: Path | None, cohort: str, profile: str) -> Path:
     from alnet_lib.reproduce import SNAKEFILE
 
     return run_dir or SNAKEFILE.parent / "runs" / f"{cohort}-{profile}"
+
+
+class Split(StrEnum):
+    """What `--split` may be."""
+
+    given = "given"
+    patient = "patient"
 
 
 Cohort = Annotated[str, typer.Option(help="Cohort: `alnet cohort list`; `a+b` combines.")]
@@ -94,6 +102,7 @@ def cohort_build(
     data: Data = "",
     scale: Annotated[float, typer.Option(min=1e-4, max=1, help="Share of the drawn cohort's images.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0)] = 2021,
+    split: Annotated[Split, typer.Option(help="`patient`: no patient on both sides of the split.")] = Split.given,
     manifest_only: Annotated[bool, typer.Option("--manifest-only", help="Draw no image.")] = False,
 ) -> None:
     """Write OUT/manifest.parquet (and the drawn images), and print the counts."""
@@ -105,8 +114,9 @@ def cohort_build(
     line._show = lambda text: print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
     try:
         cohort = cohorts.build(
-            name, out, data=data or None, scale=scale, seed=seed, manifest_only=manifest_only, progress=line
-        )
+            name, out, data=data or None, scale=scale, seed=seed, split=split.value, manifest_only=manifest_only,
+            progress=line,
+        )  # fmt: skip
     except (CohortError, ValueError, OSError) as error:
         raise _fail(error) from error
     print(file=sys.stderr)
@@ -114,7 +124,17 @@ def cohort_build(
 
 
 def _describe(cohort) -> None:
-    _print_frame(cohort.describe().reset_index(), f"{cohort.name} ({cohort.kind})")
+    import pandas as pd
+
+    counts = cohort.describe()
+    splits = [split for split in ("train", "test", "external") if f"images, {split}" in counts]
+    measures = ("images", "smears", "patients")
+    shown = {
+        split: [" · ".join(f"{row[f'{measure}, {split}']:,}" for measure in measures) for _, row in counts.iterrows()]
+        for split in splits
+    }
+    frame = pd.DataFrame(shown, index=counts.index).reset_index()
+    _print_frame(frame, f"{cohort.name} ({cohort.kind}): images · smears · patients")
     for note in cohort.notes:
         print(f"- {note}")
     if len(cohort.excluded):

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from alnet_lib import augment, evaluation, paper, training
-from alnet_lib.alnet import TASKS, engine_hash, labelled, options
-from alnet_lib.backbones import ARCHITECTURES, build
+from alnet_lib.alnet import TASKS, begin, engine_hash, labelled, options
+from alnet_lib.backbones import ARCHITECTURES
 from alnet_lib.files import atomic_path
 from alnet_lib.results import Value
 from alnet_lib.run import Run
@@ -99,15 +99,7 @@ def _finished(path: Path, key: str) -> dict | None:
 
 def _train(run, backbone, fold, depth, fit_on, validation, test, plan, opts, key: str, path: Path) -> dict:
     profile = run.profile
-    network = build(
-        backbone,
-        fit_on.classes,
-        profile.image_size,
-        weights=profile.weights,
-        weights_dir=profile.weights_dir,
-        dropout=profile.dropout,
-        seed=profile.torch_seed(f"start/{backbone}"),
-    )
+    network = begin(run, backbone, fit_on, name=backbone)
     checkpoint = path.with_suffix(f".{key}.checkpoint")
     line = run.progress(f"{ARCHITECTURES[backbone].title}, {_evaluation(fold)}, {DEPTH_NAMES[depth]}, iterations")
     fitted = training.fit(network, fit_on, plan, validation, opts, checkpoint=checkpoint, progress=line)

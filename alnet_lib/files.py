@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,3 +66,24 @@ def sha256(*parts: str | bytes | os.PathLike[str]) -> str:
             digest.update(part.encode() if isinstance(part, str) else part)
         digest.update(b"\0")
     return digest.hexdigest()
+
+
+def cohort_folders(cohort: str, data: str) -> dict[str, str]:
+    """Folder of each part of a cohort's name: `data` itself for one, `a=DIR,b=DIR` for several joined by `+`.
+
+    Raises
+    ------
+    ValueError
+        a name that is no part of the cohort.
+    """
+    names = cohort.split("+")
+    if len(names) == 1:
+        return {cohort: data.removeprefix(f"{cohort}=")} if data else {}
+    # A comma may be part of a folder's name: only one before `name=` parts folders.
+    entries = [entry.partition("=") for entry in re.split(r",(?=\w+=)", data)] if data else []
+    folders = {name: folder for name, _, folder in entries if folder}
+    if strange := [name for name, _, _ in entries if name not in names]:
+        raise ValueError(
+            f"DATA names {', '.join(strange)}: for {cohort} write " + ",".join(f"{name}=FOLDER" for name in names)
+        )
+    return folders

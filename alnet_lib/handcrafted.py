@@ -221,7 +221,7 @@ def extract(
     path = cache / f"features_{sha256(cohort.content_hash, *code)[:16]}.parquet"
     if path.is_file():
         return pd.read_parquet(path)
-    files = cohort.files
+    files = list(zip(cohort.files, cohort.places, strict=True))
     parts = [files[first : first + 50] for first in range(0, len(files), 50)]
     rows: list[dict[str, float]] = []
     # Workers are started afresh, not forked: a forked copy of OpenCV's threads never ends.
@@ -238,6 +238,6 @@ def extract(
     return frame
 
 
-def _describe_files(files: list[Path], allow_truncated: bool) -> list[dict[str, float]]:
+def _describe_files(files: list[tuple[Path, images.Place]], allow_truncated: bool) -> list[dict[str, float]]:
     cv2.setNumThreads(1)
-    return [describe(images.decode(file, allow_truncated=allow_truncated)) for file in files]
+    return [describe(images.picture(file, place, allow_truncated=allow_truncated)) for file, place in files]

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
+PLACE_COLUMNS = ("centre_x", "centre_y", "view")
+"""Optional columns of a manifest: the cell's centre in its file (pixels; missing is the middle), and how many pixels of
+the file are as wide as a CellaVision picture, 36 micrometres (missing: the file is used whole)."""
+
+Place = tuple[float, float, float]
+WHOLE: Place = (float("nan"), float("nan"), float("nan"))
+
 
 class ImageError(OSError):
     """A file that is not a usable picture of a cell; the message names the file and what is wrong."""
@@ -93,10 +100,38 @@ def resize(pixels: np.ndarray, size: int, *, crop: float = 1.0) -> np.ndarray:
     """The central square, `crop` times the shorter side, resampled by area: uint8 (size, size, 3)."""
     height, width = pixels.shape[:2]
     side = max(round(crop * min(height, width)), 1)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = pixels[top : top + side, left : left + side]
+    square = cut(pixels, (height - side) // 2, (width - side) // 2, side)
     method = cv2.INTER_AREA if side >= size else cv2.INTER_CUBIC
     return cv2.resize(square, (size, size), interpolation=method)
+
+
+def cut(pixels: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
+    """A square of `side` pixels; what lies outside the picture is its mirror image."""
+    height, width = pixels.shape[:2]
+    outside = max(-top, -left, top + side - height, left + side - width, 0)
+    if outside:
+        pixels = cv2.copyMakeBorder(pixels, outside, outside, outside, outside, cv2.BORDER_REFLECT_101)
+        top, left = top + outside, left + outside
+    return pixels[top : top + side, left : left + side]
+
+
+def picture(file: Path, place: Place = WHOLE, *, allow_truncated: bool = False) -> np.ndarray:
+    """Pixels of one cell, as wide as a CellaVision picture: the whole file, or the square around `place`.
+
+    Raises
+    ------
+    ImageError
+        see `decode`.
+    """
+    pixels = decode(file, allow_truncated=allow_truncated)
+    x, y, view = place
+    if np.isnan(view):
+        return pixels
+    height, width = pixels.shape[:2]
+    side = max(round(view), 1)
+    top = (height - side) // 2 if np.isnan(y) else round(y - side / 2)
+    left = (width - side) // 2 if np.isnan(x) else round(x - side / 2)
+    return cut(pixels, top, left, side)
 
 
 def pixels(
@@ -122,12 +157,12 @@ def pixels(
     path = cache / f"pixels_{key}.npy"
     if path.is_file():
         return np.load(path, mmap_mode="r")
-    files = cohort.files
+    files, places = cohort.files, cohort.places
     with atomic_path(path) as temporary:
         array = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(files), size, size, 3))
 
         def fill(row: int) -> None:
-            array[row] = resize(decode(files[row], allow_truncated=allow_truncated), size, crop=crop)
+            array[row] = resize(picture(files[row], places[row], allow_truncated=allow_truncated), size, crop=crop)
 
         with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
             for done, _ in enumerate(pool.map(fill, range(len(files))), start=1):

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from alnet_lib import augment, evaluation, feature_maps, plots, training
-from alnet_lib.backbones import Network, build
+from alnet_lib import alnet, augment, evaluation, feature_maps, plots, training
+from alnet_lib.backbones import Network
 from alnet_lib.cohorts import synthetic
 from alnet_lib.cohorts.vocabulary import CELL_GROUPS, LABELS, TO_GROUP
 from alnet_lib.images import resize
@@ -46,16 +46,8 @@ def networks(run: Run) -> tuple[Network, Network, str]:
         notebook 03 has not run.
     """
     trained, settings = training.load_network(run.need("models/module_1.safetensors", "03_alnet_training"))
-    profile = run.profile
-    original = build(
-        settings["backbone"],
-        settings["classes"],
-        settings["input_size"],
-        weights=profile.weights,
-        weights_dir=profile.weights_dir,
-        seed=profile.torch_seed("start/module_1"),
-    )
-    start = "ImageNet weights" if profile.weights == "imagenet" else "the untrained random start"
+    original = alnet.begin(run, settings["backbone"], alnet.fitted_part(run, "module_1")[0], name="module_1")
+    start = "ImageNet weights" if run.profile.weights == "imagenet" else "the untrained random start"
     return original.eval(), trained, start
 
 

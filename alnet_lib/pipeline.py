@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from alnet_lib import paper
-from alnet_lib.files import sha256
+from alnet_lib.files import cohort_folders, sha256
 from alnet_lib.profile import Profile
 
 LIBRARY = Path(__file__).resolve().parent
@@ -25,9 +25,9 @@ _STATISTICS = ("evaluation.py", "roc.py", "vote.py", "paper/**/*")
 _CLASSICAL = ("classical.py", "handcrafted.py", "segmentation.py", "images.py")
 
 USES: dict[str, tuple[str, ...]] = {
-    "01_data_audit": (*_COMMON, *_COHORT, *_PLOTS, "audit.py", "paper/**/*"),
+    "01_data_audit": (*_COMMON, *_COHORT, *_PLOTS, "audit.py", "confounds.py", "paper/**/*"),
     "02_backbone_comparison": (*_COMMON, *_NETWORK, *_PLOTS, *_STATISTICS, *_CLASSICAL, "comparison.py"),
-    "03_alnet_training": (*_COMMON, *_NETWORK, *_PLOTS, *_STATISTICS, "cells.py"),
+    "03_alnet_training": (*_COMMON, *_NETWORK, *_PLOTS, *_STATISTICS, "cells.py", "confounds.py"),
     "04_smear_roc": (*_COMMON, *_PLOTS, *_STATISTICS, "smears.py", "rigour.py", "calibration.py"),
     "05_external_validation": (*_COMMON, *_PLOTS, *_STATISTICS, *_CLASSICAL, "smears.py"),
     "06_feature_maps": (*_COMMON, *_PLOTS, "backbones.py", "feature_maps.py", "maps.py"),
@@ -63,9 +63,9 @@ def library_hash(notebook: str) -> str:
     return sha256(*(part for path in kept for part in (path.relative_to(LIBRARY).as_posix(), path)))
 
 
-def data_fingerprint(data: str) -> str:
+def data_fingerprint(cohort: str, data: str) -> str:
     """SHA-256 of names, sizes and modification times of the files below the cohort's folder (of each, if several)."""
-    roots = [Path(part.partition("=")[2] or part) for part in data.split(",") if part]
+    roots = [Path(folder).expanduser() for folder in cohort_folders(cohort, data).values()]
     lines = []
     for root in roots:
         for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
@@ -80,7 +80,7 @@ def fingerprint(notebook: str, *, cohort: str, profile: str, data: str) -> str:
     settings = Profile.load(profile, cohort).model_dump_json()
     parts = [code_hash(NOTEBOOKS_DIR / f"{notebook}.ipynb"), library_hash(notebook), settings]
     if notebook == "01_data_audit":
-        parts.append(data_fingerprint(data))
+        parts.append(data_fingerprint(cohort, data))
     return sha256(*parts)
 
 

@@ -34,6 +34,9 @@ class Training(Settings):
     lr_max: float = Field(gt=0, description="upper end of the cyclical learning rate")
     cycles: int = Field(1, ge=1, description="triangular cycles over the whole training")
     upsample_target: int = Field(ge=1, description="images per class after balancing: 2,500 and 2,900 in Table 6")
+    sampling: Literal["plan", "patient"] = Field(
+        "plan", description="beyond the paper: `patient` draws every patient of a class alike"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Training:
@@ -101,7 +104,7 @@ class Profile(Settings):
     rotation: float = Field(60.0, ge=0, description="largest rotation in degrees (section 2.2)")
     random_orientation: bool = Field(False, description="beyond the paper: a random flip and quarter turn a batch")
     colour_jitter: float = Field(0.0, ge=0, lt=1, description="beyond the paper: spread of stain strength a batch")
-    sampling: Literal["plan", "patient"] = Field("plan", description="`patient`: every patient of a class alike")
+    split: Literal["given", "patient"] = Field("given", description="`patient`: no patient on both sides of the split")
     validation_fraction: float = Field(0.2, gt=0, lt=1)
     module_1: Training
     module_2: Training
@@ -117,7 +120,7 @@ class Profile(Settings):
 
     @classmethod
     def load(cls, name: str, cohort: str = "synthetic", directory: Path = PROFILES_DIR) -> Profile:
-        """Read `<directory>/<name>.yaml` and apply its section for `cohort`, if any.
+        """Read `<directory>/<name>.yaml` and apply its section for `cohort` (or for its parts joined by `+`), if any.
 
         Raises
         ------
@@ -130,7 +133,8 @@ class Profile(Settings):
             raise ProfileError(f"no profile `{name}`: known are {known}")
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
         overrides = settings.pop("cohorts", {})
-        settings = _merge(settings, overrides.get(cohort, {}))
+        for part in dict.fromkeys((*cohort.split("+"), cohort)):
+            settings = _merge(settings, overrides.get(part, {}))
         try:
             return cls(name=name, **settings)
         except (ValidationError, TypeError) as error:

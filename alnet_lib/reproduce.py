@@ -11,8 +11,8 @@ from pathlib import Path
 import yaml
 from filelock import FileLock, Timeout
 
+from alnet_lib.files import cohort_folders, write_text
 from alnet_lib.files import cores as available
-from alnet_lib.files import write_text
 from alnet_lib.pipeline import LIBRARY, NOTEBOOKS_DIR, RULES
 from alnet_lib.profile import Profile
 
@@ -62,7 +62,8 @@ def reproduce(
     targets = [f"done/{step_name(until)}.json"] if until else []
     forced = ["--forcerun", RULES[step_name(force)]] if force else []
     # A data argument is resolved here, since the notebooks run in their own folder.
-    data = ",".join(_absolute(part) for part in data.split(",")) if data else ""
+    folders = {name: Path(part).expanduser().resolve() for name, part in cohort_folders(cohort, data).items()}
+    data = ",".join(f"{name}={part}" if len(folders) > 1 else str(part) for name, part in folders.items())
     run_dir.mkdir(parents=True, exist_ok=True)
     parameters = {"cohort": cohort, "profile": profile, "data": data, "run_dir": str(run_dir)}
     command = [
@@ -85,11 +86,6 @@ def reproduce(
                 return subprocess.run(command, cwd=NOTEBOOKS_DIR.parent, check=False).returncode
     except Timeout as error:
         raise RunBusy(f"another `alnet reproduce` is at work in {run_dir}") from error
-
-
-def _absolute(part: str) -> str:
-    name, equals, path = part.rpartition("=")
-    return f"{name}{equals}{Path(path).expanduser().resolve()}"
 
 
 class _shown_progress:

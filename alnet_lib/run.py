@@ -119,6 +119,7 @@ class Run:
             data=self.data or None,
             scale=self.profile.scale,
             seed=self.profile.seed,
+            split=self.profile.split,
             allow_truncated=self.profile.allow_truncated,
             progress=self.progress("cohort, images"),
         )

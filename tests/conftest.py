@@ -14,10 +14,26 @@ def twin(tmp_path_factory):
     return cohorts.build("synthetic", tmp_path_factory.mktemp("twin dir, ä"), scale=0.004)
 
 
+def _folder_named_by(variable, what):
+    folder = os.environ.get(variable, "")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip(f"set {variable} to the folder of {what} to run this test")
+    return Path(folder)
+
+
 @pytest.fixture(scope="session")
 def jhu_folder():
     """The real JHU cohort's folder, named by $ALNET_JHU_APL."""
-    folder = os.environ.get("ALNET_JHU_APL", "")
-    if not folder or not Path(folder).is_dir():
-        pytest.skip("set ALNET_JHU_APL to the folder of the JHU cohort to run this test")
-    return Path(folder)
+    return _folder_named_by("ALNET_JHU_APL", "the JHU cohort")
+
+
+@pytest.fixture(scope="session")
+def pbc_folder():
+    """The real PBC images' folder, named by $ALNET_PBC."""
+    return _folder_named_by("ALNET_PBC", "the PBC images")
+
+
+@pytest.fixture(scope="session")
+def lmu_metadata():
+    """The folder with annotations.dat of AML-Cytomorphology_LMU, named by $ALNET_LMU_METADATA."""
+    return _folder_named_by("ALNET_LMU_METADATA", "the annotations of AML-Cytomorphology_LMU")

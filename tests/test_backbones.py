@@ -61,6 +61,36 @@ def test_start_depends_on_the_seed_alone():
     assert torch.equal(a, b) and not torch.equal(a, c)
 
 
+def _spreads(network, images):
+    """Standard deviation of the outputs of every convolution and linear layer but the last."""
+    layers = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)][:-1]
+    found = []
+    hooks = [layer.register_forward_hook(lambda *passed: found.append(float(passed[2].std()))) for layer in layers]
+    with torch.no_grad():
+        network.eval()(network.preprocessing(images))
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def test_a_fitted_start_keeps_the_signal_through_every_layer():
+    images = 0.8 + 0.1 * torch.randn(48, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    fitted, again = (backbones.build("vgg16", CLASSES, 32, seed=3) for _ in range(2))
+    assert _spreads(fitted, images)[-1] < 0.5
+    for network in (fitted, again):
+        backbones.start_from(network, images[:32], seed=5)
+    assert all(0.5 < spread < 2 for spread in _spreads(fitted, images[32:]))
+    assert all(torch.equal(a, b) for a, b in zip(fitted.parameters(), again.parameters(), strict=True))
+    assert fitted.preprocessing.mean == pytest.approx((0.8,) * 3, abs=0.01)
+
+
+def test_a_network_with_batch_normalisation_only_gets_the_normalising():
+    network, plain = (backbones.build("densenet121", CLASSES, 32, seed=3) for _ in range(2))
+    backbones.start_from(network, torch.rand(8, 3, 32, 32))
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), plain.parameters(), strict=True))
+    assert network.preprocessing != plain.preprocessing
+
+
 def test_unknown_network_and_single_class_are_refused():
     with pytest.raises(ValueError, match="vgg16"):
         backbones.build("vgg17", CLASSES, 64)

@@ -6,16 +6,81 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
+import numpy as np
 import pandas as pd
 
-from alnet_lib.cohorts import folder, jhu_apl, synthetic
+from alnet_lib.cohorts import (
+    all_idb2,
+    aml_lmu,
+    aml_mll_helmholtz,
+    bodzas_2023,
+    cnmc_2019,
+    folder,
+    jhu_apl,
+    leukemia_attri,
+    mll23,
+    pbc_normal_dib,
+    synthetic,
+)
+from alnet_lib.cohorts.combining import combine
 from alnet_lib.cohorts.manifest import Cohort, CohortError
+from alnet_lib.cohorts.splitting import by_patient
 from alnet_lib.cohorts.validation import validated
+from alnet_lib.files import cohort_folders
 
-ADAPTERS: dict[str, ModuleType] = {module.NAME: module for module in (synthetic, jhu_apl, folder)}
+ADAPTERS: dict[str, ModuleType] = {
+    module.NAME: module
+    for module in (
+        synthetic, jhu_apl, pbc_normal_dib, aml_lmu, aml_mll_helmholtz, mll23, bodzas_2023, leukemia_attri, cnmc_2019,
+        all_idb2, folder,
+    )
+}  # fmt: skip
 
-__all__ = ["ADAPTERS", "Cohort", "CohortError", "build", "table"]
+__all__ = ["ADAPTERS", "Cohort", "CohortError", "build", "read", "resolve", "table"]
+
+
+def resolve(name: str) -> list[str]:
+    """The adapters that `a+b` names; the beginning of a name is enough where it is the only one that begins so.
+
+    Raises
+    ------
+    CohortError
+        unknown or ambiguous name, one named twice, or the drawn cohort combined with another.
+    """
+    found = []
+    for part in name.split("+"):
+        known = [part] if part in ADAPTERS else [key for key in ADAPTERS if part and key.startswith(part)]
+        if len(known) != 1:
+            meant = f": it may mean {', '.join(known)}" if known else f": known are {', '.join(ADAPTERS)}"
+            raise CohortError(f"unknown cohort `{part}`{meant}")
+        found += known
+    if len(set(found)) < len(found):
+        raise CohortError(f"cohort `{name}` names a source twice")
+    if len(found) > 1 and synthetic.NAME in found:
+        raise CohortError("drawn cells are not combined with patients' cells")
+    return found
+
+
+def read(name: str, data: str | Path | None, *, seed: int = 2021) -> Cohort:
+    """Read one public or private source, or several joined by `+`, without opening their pictures.
+
+    Raises
+    ------
+    CohortError
+        see `resolve`; a source without its folder; a folder that is not the data set.
+    """
+    names = resolve(name)
+    try:
+        folders = cohort_folders(name, str(data or ""))
+    except ValueError as error:
+        raise CohortError(str(error)) from error
+    parts = [
+        ADAPTERS[adapter].read(Path(folders[part]).expanduser() if part in folders else None, seed=seed)
+        for part, adapter in zip(name.split("+"), names, strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else combine(parts)
 
 
 def table() -> pd.DataFrame:
@@ -31,6 +96,7 @@ def build(
     data: str | Path | None = None,
     scale: float = 1.0,
     seed: int = 2021,
+    split: Literal["given", "patient"] = "given",
     manifest_only: bool = False,
     allow_truncated: bool = False,
     workers: int | None = None,
@@ -40,26 +106,28 @@ def build(
 
     Parameters
     ----------
-    name: key of ADAPTERS. out: folder to write. data: folder of the original download, for real cohorts.
-    scale: share of the images, for the drawn cohort. manifest_only: draw and read no image.
+    name: key of ADAPTERS, or several joined by `+`. out: folder to write. data: folder of the original download, for
+    real cohorts; `a=DIR,b=DIR` for several. scale: share of the images, for the drawn cohort. split: `patient` puts all
+    smears of a patient on one side, whatever the source says. manifest_only: draw and read no image.
 
     Raises
     ------
     CohortError
         unknown name, a folder that is not the data set, or problems in manifest or images (all of them listed).
     """
-    if name not in ADAPTERS:
-        raise CohortError(f"unknown cohort `{name}`: known are {', '.join(ADAPTERS)}")
+    drawn = resolve(name) == [synthetic.NAME]
     _writable(out)
-    adapter = ADAPTERS[name]
-    if adapter is synthetic:
+    if drawn:
         cohort = synthetic.build(
             out, scale=scale, seed=seed, manifest_only=manifest_only, workers=workers, progress=progress
         )
     else:
-        cohort = adapter.read(Path(data).expanduser() if data else None, seed=seed)
+        cohort = read(name, data, seed=seed)
+    if split == "patient":
+        notes = (*cohort.notes, "split by patient: no patient is both trained on and tested on")
+        manifest = by_patient(cohort.manifest, np.random.default_rng([seed, 0x53504C]))
+        cohort = replace(cohort, manifest=manifest, notes=notes)
     if not manifest_only:
-        drawn = adapter is synthetic
         cohort = validated(
             cohort, allow_truncated=allow_truncated, workers=workers, progress=None if drawn else progress
         )

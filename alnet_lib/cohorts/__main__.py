@@ -35,6 +35,23 @@ everything else only reads the table. `alnet cohort list` prints what the kit kn
 |---|---|
 """
 
+_OPTIONAL = """
+Optional columns: `immature` (true for the cells that raise suspicion: only they vote), `smear_known` (false for cells
+of an unknown smear: they count for cell-level results, never for the vote), `centre_x`, `centre_y`, `view` (pixels:
+where in the file the cell lies, and how many pixels are as wide as a CellaVision picture, 36 micrometres, so that
+cells of all sources have one scale). A cell without a label (empty `cell_type`) counts for the vote only. Any further
+column is kept.
+
+## Several sources as one
+
+`COHORT=pbc+jhu_apl DATA=pbc=DIR,jhu_apl=DIR` joins manifests; `source` keeps where a row comes from, and the
+beginning of a name is enough. Source predicts class in any such mixture: notebook 01 measures how far the source, the
+background and the mean colour alone tell the classes, notebook 03 prints it beside the network's accuracy.
+
+`--split patient` (or `split: patient` in a profile) puts all smears of a patient on one side of the split, whatever
+the source says.
+"""
+
 _OWN = """
 ## Your own images
 
@@ -70,7 +87,7 @@ def section(module: ModuleType) -> str:
 def document() -> str:
     """The whole of docs/cohorts.md."""
     columns = "".join(f"| `{name}` | {_COLUMNS[name]} |\n" for name in MANIFEST_COLUMNS)
-    return _HEAD + columns + _OWN + "".join(section(module) for module in ADAPTERS.values())
+    return _HEAD + columns + _OPTIONAL + _OWN + "".join(section(module) for module in ADAPTERS.values())
 
 
 if __name__ == "__main__":

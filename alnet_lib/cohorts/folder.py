@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from alnet_lib.cohorts.manifest import Cohort, CohortError
-from alnet_lib.cohorts.vocabulary import CELL_TYPES, MANIFEST_COLUMNS
+from alnet_lib.cohorts.vocabulary import CELL_TYPES, MANIFEST_COLUMNS, USUAL_DIAGNOSIS
 
 NAME = "folder"
 KIND = "private"
@@ -21,16 +21,6 @@ SCALE = "unknown; the picture is used whole"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 MANDATORY = ("path", "cell_type", "smear_id", "diagnosis")
 """Columns a manifest file must have. The others are filled: patient_id from smear_id, split `train`, the rest empty."""
-
-_DIAGNOSIS = {
-    "lymphocyte": "control",
-    "monocyte": "control",
-    "reactive_lymphocyte": "infection",
-    "abnormal_promyelocyte": "APL",
-    "myeloblast": "AML",
-    "monoblast": "AML",
-    "b_lymphoblast": "ALL",
-}
 
 
 def read(data: Path | None, *, seed: int = 2021) -> Cohort:
@@ -78,7 +68,9 @@ def _from_folders(root: Path) -> Cohort:
         if cell_type not in CELL_TYPES or len(parts) not in (2, 4):
             strange[str(path.parent.relative_to(root))] = strange.get(str(path.parent.relative_to(root)), 0) + 1
             continue
-        patient, smear = (parts[0], f"{parts[0]}/{parts[1]}") if len(parts) == 4 else (path.stem, path.stem)
+        known = len(parts) == 4
+        one = path.relative_to(root).with_suffix("").as_posix()
+        patient, smear = (parts[0], f"{parts[0]}/{parts[1]}") if known else (one, one)
         rows.append(
             {
                 "image_id": path.relative_to(root).with_suffix("").as_posix(),
@@ -87,9 +79,10 @@ def _from_folders(root: Path) -> Cohort:
                 "smear_id": smear,
                 "patient_id": patient,
                 "site": "",
-                "diagnosis": _DIAGNOSIS[cell_type],
+                "diagnosis": USUAL_DIAGNOSIS[cell_type],
                 "subtype": "",
                 "split": "train",
+                "smear_known": known,
             }
         )
     if not rows:
@@ -102,5 +95,6 @@ def _from_folders(root: Path) -> Cohort:
         [{"reason": f"folder `{k}` is no cell type", "count": v} for k, v in strange.items()],
         columns=["reason", "count"],
     )
-    notes = [] if "/" in rows[0]["smear_id"] else ["no patient or smear is known: cell-level results only"]
+    alone = sum(not row["smear_known"] for row in rows)
+    notes = [f"no patient or smear is known of {alone:,} images: cell-level results only"] if alone else []
     return Cohort(NAME, KIND, root, pd.DataFrame(rows), CITATION, LICENCE, tuple(notes), excluded)

@@ -6,10 +6,12 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from alnet_lib.cohorts.vocabulary import CELL_TYPES, LABELS, MANIFEST_COLUMNS
 from alnet_lib.files import atomic_path, sha256, write_json
+from alnet_lib.images import PLACE_COLUMNS, Place
 
 
 class CohortError(ValueError):
@@ -50,9 +52,16 @@ class Cohort:
         return [self.root / path for path in self.manifest["path"]]
 
     @property
+    def places(self) -> list[Place]:
+        """Where each cell lies in its file, in the manifest's order (PLACE_COLUMNS; NaN where nothing is said)."""
+        columns = [self.manifest[c].astype(float) if c in self.manifest else [np.nan] * len(self.manifest)
+                   for c in PLACE_COLUMNS]  # fmt: skip
+        return list(zip(*columns, strict=True))
+
+    @property
     def content_hash(self) -> str:
         """SHA-256 over the labels and, where they were read (`sha256` column), the images' contents."""
-        columns = [c for c in (*MANIFEST_COLUMNS, "sha256") if c in self.manifest]
+        columns = [c for c in (*MANIFEST_COLUMNS, *PLACE_COLUMNS, "sha256") if c in self.manifest]
         return sha256(self.manifest[columns].to_csv(index=False))
 
     def describe(self) -> pd.DataFrame:
@@ -61,11 +70,11 @@ class Cohort:
             images=("image_id", "size"), smears=("smear_id", "nunique"), patients=("patient_id", "nunique")
         )
         wide = counts.pivot_table(index="cell_type", columns="split", fill_value=0, aggfunc="sum").astype(int)
-        present = [name for name in CELL_TYPES if name in wide.index]
+        present = [name for name in (*CELL_TYPES, "") if name in wide.index]
         order = [(m, s) for m in ("images", "smears", "patients") for s in ("train", "test", "external")]
         wide = wide.reindex(present).reindex(columns=[c for c in order if c in wide.columns])
         wide.columns = [f"{measure}, {split}" for measure, split in wide.columns]
-        wide.index = [LABELS[name] for name in wide.index]
+        wide.index = [LABELS.get(name, "(unlabelled)") for name in wide.index]
         return wide.rename_axis("cell type")
 
     def save(self, out: Path) -> None:

@@ -6,6 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from alnet_lib import images
@@ -60,7 +61,7 @@ def check(
     problems = [*_words(cohort), *_groups(cohort)]
     if check_images:
         hashes, found = _files(cohort, allow_truncated, workers, progress)
-        cohort = replace(cohort, manifest=cohort.manifest.assign(sha256=hashes))
+        cohort = _without_repeats(replace(cohort, manifest=cohort.manifest.assign(sha256=hashes)))
         problems += [*found, *_duplicates(cohort)]
     return cohort, problems
 
@@ -100,14 +101,16 @@ def _columns(cohort: Cohort) -> list[Problem]:
 
 def _words(cohort: Cohort) -> list[Problem]:
     manifest, problems = cohort.manifest, []
-    for column, known in (("cell_type", CELL_TYPES), ("diagnosis", DIAGNOSES), ("split", SPLITS)):
+    unlabelled = int(manifest["cell_type"].eq("").sum())
+    if unlabelled:
+        what = f"{unlabelled:,} cells have no label: they count for the vote, not for cell-level results."
+        problems.append(Problem("warning", -1, "", what))
+    for column, known in (("cell_type", (*CELL_TYPES, "")), ("diagnosis", DIAGNOSES), ("split", SPLITS)):
         for row in manifest.index[~manifest[column].isin(known)]:
             position = manifest.index.get_loc(row)
             given = manifest[column].iloc[position]
-            what = f"unknown {column} `{given}`;"
-            problems.append(
-                Problem("error", position, str(manifest["path"].iloc[position]), what, f"known are {', '.join(known)}.")
-            )
+            what, mend = f"unknown {column} `{given}`;", f"known are {', '.join(filter(None, known))}."
+            problems.append(Problem("error", position, str(manifest["path"].iloc[position]), what, mend))
     for column in ("image_id", "smear_id", "patient_id"):
         for position in (manifest[column].isna() | manifest[column].astype(str).eq("")).to_numpy().nonzero()[0]:
             problems.append(Problem("error", int(position), str(manifest["path"].iloc[position]), f"no {column}."))
@@ -131,7 +134,7 @@ def _groups(cohort: Cohort) -> list[Problem]:
     if not len(train):
         problems.append(Problem("warning", -1, "", "no image has the split `train`: nothing can be trained on it."))
     else:
-        for name in sorted(set(manifest["cell_type"]) - set(train["cell_type"])):
+        for name in sorted(set(manifest["cell_type"]) - set(train["cell_type"]) - {""}):
             problems.append(Problem("warning", -1, "", f"class `{name}` is empty in the training split."))
     return problems
 
@@ -139,12 +142,16 @@ def _groups(cohort: Cohort) -> list[Problem]:
 def _files(
     cohort: Cohort, allow_truncated: bool, workers: int | None, progress: Progress | None
 ) -> tuple[list[str], list[Problem]]:
-    files = cohort.files
+    files, places = cohort.files, cohort.places
 
     def examine(row: int) -> tuple[str, Problem | None]:
         path, shown = files[row], str(cohort.manifest["path"].iloc[row])
         try:
-            images.decode(path)
+            height, width = images.decode(path).shape[:2]
+            x, y, _ = places[row]
+            if not (np.isnan(x) or 0 <= x < width) or not (np.isnan(y) or 0 <= y < height):
+                what = f"the cell's centre ({x:.0f}, {y:.0f}) lies outside the picture of {width}x{height} pixels."
+                return "", Problem("error", row, shown, what)
         except images.ImageError as error:
             what = str(error).removeprefix(f"{path}: ") + "."
             truncated = "truncated" in what and images.is_truncated(path)
@@ -152,7 +159,7 @@ def _files(
                 mend = "`allow_truncated: true` in the profile uses it all the same." if truncated else ""
                 return "", Problem("error", row, shown, what, mend)
             return sha256(path), Problem("warning", row, shown, f"{what} It is used, as the profile allows.")
-        return sha256(path), None
+        return sha256(path, *([f"{x} {y}"] if not np.isnan(x) else [])), None
 
     hashes, problems = [], []
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
@@ -162,6 +169,22 @@ def _files(
             if progress:
                 progress(row + 1, len(files))
     return hashes, problems
+
+
+def _without_repeats(cohort: Cohort) -> Cohort:
+    # A source that knows no smear is split by image, by us: that its repeats fall on two sides is not the user's fault.
+    manifest = cohort.manifest
+    if "smear_known" not in manifest:
+        return cohort
+    read = manifest[~manifest["smear_known"] & manifest["sha256"].ne("")]
+    clash = read.groupby("sha256")["cell_type"].transform("nunique").gt(1)
+    again = read["sha256"].duplicated() & ~clash
+    reasons = {"the same picture again": again, "the same picture with two labels": clash}
+    counted = [{"reason": reason, "count": int(rows.sum())} for reason, rows in reasons.items() if rows.any()]
+    if not counted:
+        return cohort
+    kept = manifest.drop(index=read.index[again | clash]).reset_index(drop=True)
+    return replace(cohort, manifest=kept, excluded=pd.concat([cohort.excluded, pd.DataFrame(counted)]))
 
 
 def _duplicates(cohort: Cohort) -> list[Problem]:

@@ -53,6 +53,17 @@ TO_MODULE_1: dict[str, str] = {
 }
 TO_MODULE_2: dict[str, str] = {cell_type: group for cell_type, group in TO_GROUP.items() if group in MODULE_2_CLASSES}
 
+USUAL_DIAGNOSIS: dict[str, str] = {
+    "lymphocyte": "control",
+    "monocyte": "control",
+    "reactive_lymphocyte": "infection",
+    "abnormal_promyelocyte": "APL",
+    "myeloblast": "AML",
+    "monoblast": "AML",
+    "b_lymphoblast": "ALL",
+}
+"""The diagnosis of the paper's smears that each cell type stands for (Table 1), where a source names no patient."""
+
 DIAGNOSES: tuple[str, ...] = ("control", "infection", "APL", "AML", "ALL")
 SPLITS: tuple[str, ...] = ("train", "test", "external")
 KINDS: tuple[str, ...] = ("synthetic", "public", "private")

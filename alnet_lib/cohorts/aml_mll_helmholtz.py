@@ -1,0 +1,65 @@
+"""Patients of four genetic subtypes of AML and controls, Munich Leukemia Laboratory: diagnosis known, cells unlabelled.
+
+Usable for the vote of a smear, as patients of another hospital: all of them are `external`. PML::RARA is APL; NPM1,
+CBFB::MYH11 and RUNX1::RUNX1T1 are AML.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from alnet_lib.cohorts import classes
+from alnet_lib.cohorts.manifest import Cohort
+
+NAME = "aml_mll_helmholtz"
+KIND = "public"
+IMAGES = "81,214 of 189 patients"
+CITATION = "Hehr et al., PLOS Digital Health 2:e0000187 (2023)"
+LICENCE = "CC BY 4.0"
+SOURCE = "The Cancer Imaging Archive, collection AML-Cytomorphology_MLL_Helmholtz"
+LAYOUT = "data/{control,PML_RARA,NPM1,CBFB_MYH11,RUNX1_RUNX1T1}/<patient>/image_<n>.tif, metadata.csv"
+SCALE = "144x144 pixels of 24.9 micrometres (as its paper states), where CellaVision shows 36"
+MICROMETRES_PER_PIXEL = 24.9 / 144
+IDENTIFIERS = "patient, one smear each"
+ODDITIES = "cells are not labelled; metadata.csv has bag_label, leucocytes_per_ul and differential counts (pb_*)"
+DIAGNOSIS = {
+    "control": "control", "PML_RARA": "APL", "NPM1": "AML", "CBFB_MYH11": "AML", "RUNX1_RUNX1T1": "AML",
+}  # fmt: skip
+COUNTS = {"patients": 189, "images": 81214}
+
+
+def read(data: Path | None, *, seed: int = 2021) -> Cohort:
+    """The cohort of a folder in the original layout; leucocytes_per_ul becomes a column where metadata.csv has it.
+
+    Raises
+    ------
+    CohortError
+        the folder is not this data set, or patients or images are missing.
+    """
+    module = sys.modules[__name__]
+    root = classes.find(module, data, ["data", "AML-Cytomorphology_MLL_Helmholtz/data"], list(DIAGNOSIS))
+    rows = []
+    for subtype, diagnosis in DIAGNOSIS.items():
+        for folder in sorted(path for path in (root / subtype).iterdir() if path.is_dir()):
+            rows += [
+                {
+                    "path": path.relative_to(root).as_posix(), "cell_type": "", "diagnosis": diagnosis,
+                    "subtype": "" if subtype == "control" else subtype.replace("_", "::"), "split": "external",
+                    "patient_id": f"{NAME}/{folder.name}", "smear_id": f"{NAME}/{folder.name}",
+                }
+                for path in classes.pictures(folder, {".tif", ".tiff"})
+            ]  # fmt: skip
+    found = {"patients": len({row["patient_id"] for row in rows}), "images": len(rows)}
+    classes.complete(module, found, COUNTS)
+    cohort = classes.cohort(module, root, rows, seed, excluded={}, notes=["cells have no label: for the vote only"])
+    for folder in (root, root.parent):
+        if (folder / "metadata.csv").is_file():
+            about = pd.read_csv(folder / "metadata.csv").astype({"patient_id": str}).set_index("patient_id")
+            if "leucocytes_per_ul" in about:
+                own = cohort.manifest["patient_id"].str.removeprefix(f"{NAME}/")
+                cohort.manifest["leucocytes_per_ul"] = own.map(about["leucocytes_per_ul"]).to_numpy()
+            break
+    return cohort

@@ -1,0 +1,44 @@
+"""Single cells of peripheral blood from the Munich Leukemia Laboratory (MLL23), 18 classes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from alnet_lib.cohorts import classes
+from alnet_lib.cohorts.manifest import Cohort
+
+NAME = "mll23"
+KIND = "public"
+IMAGES = "41,621 (its page says 41,906)"
+CITATION = "MLL23: a large expert annotated single-cell peripheral blood dataset, Scientific Data (2025)"
+LICENCE = "CC BY 4.0"
+SOURCE = "Zenodo and GitHub of marrlab (MLL23)"
+LAYOUT = "<class>/<class>_<dddd>.TIF"
+SCALE = "11.52 pixels a micrometre, 288x288 pixels: 25 micrometres, where CellaVision shows 36"
+IDENTIFIERS = "none"
+ODDITIES = "fewer files than its page says; upper-case .TIF"
+MICROMETRES_PER_PIXEL = 1 / 11.52
+MAPPING = {
+    "lymphocyte": "lymphocyte",
+    "monocyte": "monocyte",
+    "lymphocyte_reactive": "reactive_lymphocyte",
+    "promyelocyte_atypical": "abnormal_promyelocyte",
+    "myeloblast": "myeloblast",
+}
+COUNTS = {
+    "lymphocyte": 5532, "monocyte": 2510, "lymphocyte_reactive": 33, "promyelocyte_atypical": 2033, "myeloblast": 8606,
+}  # fmt: skip
+
+
+def read(data: Path | None, *, seed: int = 2021) -> Cohort:
+    """The cohort of a folder in the original layout.
+
+    Raises
+    ------
+    CohortError
+        the folder is not this data set, or classes that are used are incomplete.
+    """
+    module = sys.modules[__name__]
+    root = classes.find(module, data, ["MLL23", "mll23"], ["promyelocyte_atypical", "lymphocyte_reactive"])
+    return classes.read_folders(module, root, seed, [".tif", ".tiff"])

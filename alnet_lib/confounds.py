@@ -1,0 +1,112 @@
+"""What can tell the classes apart without looking at a cell: the source, the background, the mean colour.
+
+Where classes come from different sources a network may learn the source. Classifiers that see no cell say how far that
+alone would go; their accuracy belongs beside the network's.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from alnet_lib.cohorts.vocabulary import TO_MODULE_1
+from alnet_lib.results import Value, read_items
+from alnet_lib.run import Run
+
+WARN_ABOVE = 2.0
+"""A classifier without cells that is better than this many times chance calls for a warning."""
+
+SEEN = {
+    "source": "which source the picture is from",
+    "background": "colours of the outer ring, 1/12 of the width, its brighter half",
+    "mean_colour": "mean red, green and blue of the whole picture",
+}
+
+
+def background(pixels: np.ndarray) -> np.ndarray:
+    """Mean, standard deviation and 10th, 50th, 90th percentile of Lab over the brighter half of the outer ring: (15,).
+
+    pixels: uint8 (S, S, 3), RGB. The ring is 1/12 of the width, at least one pixel.
+    """
+    lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
+    width = max(pixels.shape[0] // 12, 1)
+    ring = np.ones(pixels.shape[:2], bool)
+    ring[width:-width, width:-width] = False
+    colours = lab[ring]
+    colours = colours[colours[:, 0] >= np.median(colours[:, 0])]
+    return np.concatenate([colours.mean(0), colours.std(0), *np.percentile(colours, [10, 50, 90], axis=0)])
+
+
+def measure(
+    manifest: pd.DataFrame, pixels: np.ndarray, rng: np.random.Generator, *, limit: int = 3000, folds: int = 5
+) -> pd.DataFrame:
+    """Balanced accuracy of telling module 1's classes apart without a cell, cross-validated by patient.
+
+    manifest: with cell_type, patient_id and, for combined cohorts, source. pixels: uint8 (n, S, S, 3) in its order. At
+    most `limit` images, drawn at random. One row for each of SEEN: seen, balanced_accuracy, chance, warn (more than
+    WARN_ABOVE times chance), images. Empty with fewer than two classes or with fewer patients of a class than `folds`.
+    """
+    classes = manifest["cell_type"].map(TO_MODULE_1)
+    rows = np.flatnonzero(classes.notna())
+    rows = np.sort(rng.permutation(rows)[:limit])
+    truth, patients = classes.iloc[rows].to_numpy(str), manifest["patient_id"].iloc[rows].to_numpy(str)
+    names = np.unique(truth)
+    folds = min([folds, *(len(set(patients[truth == name])) for name in names)])
+    if len(names) < 2 or folds < 2:
+        return pd.DataFrame(columns=["seen", "balanced_accuracy", "chance", "warn", "images"])
+    given: dict[str, np.ndarray] = {
+        "background": np.array([background(pixels[i]) for i in rows]),
+        "mean_colour": np.array([pixels[i].mean((0, 1)) for i in rows]),
+    }
+    if "source" in manifest:
+        given = {"source": manifest["source"].iloc[rows].to_numpy(str)[:, None], **given}
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=int(rng.integers(1 << 31)))
+    found = []
+    for seen, features in given.items():
+        forest = RandomForestClassifier(200, class_weight="balanced", min_samples_leaf=3, random_state=0)
+        model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), forest) if seen == "source" else forest
+        told = cross_val_predict(model, features, truth, groups=patients, cv=splitter)
+        score = float(balanced_accuracy_score(truth, told))
+        found.append((seen, score, 1 / len(names), score > WARN_ABOVE / len(names), len(rows)))
+    return pd.DataFrame(found, columns=["seen", "balanced_accuracy", "chance", "warn", "images"])
+
+
+def values(frame: pd.DataFrame) -> list[Value]:
+    """The accuracies of `measure` in percent, keys `confound.<seen>.balanced_accuracy`."""
+    return [
+        Value(f"confound.{row.seen}.balanced_accuracy", "%", reproduced=100 * row.balanced_accuracy)
+        for row in frame.itertuples()
+    ]
+
+
+def sentences(frame: pd.DataFrame) -> list[str]:
+    """What was found, one sentence a row, with a warning where WARN_ABOVE says so."""
+    return [
+        f"From {SEEN[row.seen]} alone, {row.balanced_accuracy:.0%} of cells are told rightly (mean over the classes; "
+        f"chance {row.chance:.0%})" + (": **a warning**, the network may do the same." if row.warn else ".")
+        for row in frame.itertuples()
+    ]
+
+
+def beside(frame: pd.DataFrame, network: float) -> pd.DataFrame:
+    """`measure`'s table with the network's mean sensitivity over the classes, `network` in [0, 1], as its last row."""
+    shown = pd.DataFrame(
+        {
+            "seen": [*(SEEN[name] for name in frame["seen"]), "the whole picture, by module 1"],
+            "mean sensitivity, %": [*(100 * frame["balanced_accuracy"]), 100 * network],
+        }
+    )
+    return shown.assign(**{"chance, %": 100 * frame["chance"].iloc[0]})
+
+
+def load(run: Run) -> pd.DataFrame:
+    """What notebook 01 measured on this run; empty where it could not."""
+    file = run.dir / "tables" / "extra_table_confounds.csv"
+    recorded = [item["status"] for item in read_items(run.dir) if item["id"] == "extra_table_confounds"]
+    return pd.read_csv(file) if recorded == ["reproduced"] else pd.DataFrame(columns=["seen"])
