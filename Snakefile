@@ -57,6 +57,8 @@ rule external_validation:
     output: pipeline.outputs("05_external_validation")
     log: "notebooks/05_external_validation.ipynb"
     params: fingerprint=depends_on("05_external_validation")
+    threads: workflow.cores
+    resources: gpu=1
     shell: NOTEBOOK
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,9 @@ from alnet_lib.profile import Training
 from alnet_lib.results import Value
 from alnet_lib.run import Run, Unavailable
 from alnet_lib.training import Images, Options
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TASKS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "module_1": (TO_MODULE_1, MODULE_1_CLASSES),
@@ -53,13 +57,22 @@ class Trained:
     notes: list[str]
 
 
-def labelled(run: Run, task: str, *, split: str | None = "train", classes: tuple[str, ...] | None = None) -> Images:
+def labelled(
+    run: Run,
+    task: str,
+    *,
+    split: str | None = "train",
+    classes: tuple[str, ...] | None = None,
+    manifest: pd.DataFrame | None = None,
+    pixels: np.ndarray | None = None,
+) -> Images:
     """The cohort's images of a split that have a class under the task; classes without images are left out.
 
-    classes: fix the classes instead, e.g. to those a network was trained on.
+    classes: fix the classes instead, e.g. to those a network was trained on. manifest, pixels: use these instead of
+    the run's own (same rows), e.g. with another split.
     """
     mapping, known = TASKS[task]
-    manifest = run.cohort().manifest
+    manifest = run.cohort().manifest if manifest is None else manifest
     chosen = manifest["split"].eq(split) if split else pd.Series(True, manifest.index)
     chosen &= manifest["cell_type"].isin(mapping)
     rows = np.flatnonzero(chosen.to_numpy())
@@ -69,7 +82,7 @@ def labelled(run: Run, task: str, *, split: str | None = "train", classes: tuple
     labels = names.map({name: i for i, name in enumerate(classes)}).fillna(-1).to_numpy(np.int64)
     kept = labels >= 0
     patients = _patients(manifest).to_numpy()[rows]
-    return Images(run.pixels(), rows[kept], labels[kept], patients[kept], classes)
+    return Images(run.pixels() if pixels is None else pixels, rows[kept], labels[kept], patients[kept], classes)
 
 
 STRANGERS = 25
@@ -343,3 +356,10 @@ def load_cells(run: Run) -> pd.DataFrame:
         notebook 03 has not run.
     """
     return pd.read_parquet(run.need("predictions/cells.parquet", "03_alnet_training"))
+
+
+def show(run: Run, name: str, *, threshold: float | None = None) -> Figure:
+    """A smear as a contact sheet with its verdict, or one cell with its probabilities; see `browse.show`."""
+    from alnet_lib import browse
+
+    return browse.show(run, name, threshold=threshold)

@@ -21,15 +21,16 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_selection import SelectKBest, mutual_info_classif
 from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from alnet_lib import evaluation, handcrafted, paper
-from alnet_lib.cohorts.vocabulary import CELL_GROUPS, TO_GROUP
+from alnet_lib.cohorts.vocabulary import CELL_GROUPS, TO_GROUP, TO_MODULE_1
 from alnet_lib.files import atomic_path
 from alnet_lib.results import Value
 from alnet_lib.run import Run
@@ -163,6 +164,53 @@ def apl_probability(run: Run, cells: pd.DataFrame) -> pd.Series | None:
     )  # fmt: skip
     probability = fitted.predict_proba(frame.loc[wanted["image_id"]].to_numpy())
     return pd.Series(probability[:, list(fitted.classes_).index("APL")], wanted.index)
+
+
+def floor(run: Run) -> pd.DataFrame:
+    """What colour and size alone tell: a linear classifier on the picture's colour histogram and the cell's area.
+
+    Multinomial logistic regression on 16 bins a channel of the picture that the networks see and the segmented cell's
+    area, trained on the training split, judged on the testing split. One row for module 1's classes and one for the six
+    groups: task, accuracy, low, high (%, Wilson), sensitivity (mean over the classes, %), images. Empty as `compare`.
+    """
+    manifest, pixels = run.cohort().manifest, run.pixels()
+    area = features(run)["cell_area"].to_numpy()
+    channels = pixels.reshape(len(pixels), -1, 3)
+    bins = (
+        np.stack([np.bincount((picture // 16 + [0, 16, 32]).ravel(), minlength=48) for picture in channels])
+        / channels.shape[1]
+    )
+    seen = np.column_stack([bins, area])
+    rows = []
+    for task, mapping in (("module 1", TO_MODULE_1), ("six groups", TO_GROUP)):
+        truth = manifest["cell_type"].map(mapping)
+        train, test = (manifest["split"].eq(split) & truth.notna() for split in ("train", "test"))
+        if truth[train].nunique() < 2 or not test.any():
+            continue
+        linear = make_pipeline(
+            SimpleImputer(keep_empty_features=True), StandardScaler(),
+            LogisticRegression(max_iter=2000, class_weight="balanced"),
+        ).fit(seen[train], truth[train])  # fmt: skip
+        predicted = linear.predict(seen[test])
+        right = predicted == truth[test].to_numpy()
+        low, high = evaluation.interval(int(right.sum()), len(right))
+        sensitivity = pd.Series(right).groupby(truth[test].to_numpy()).mean().mean()
+        rows.append((task, *(100 * v for v in (right.mean(), low, high, sensitivity)), len(right)))
+    return pd.DataFrame(rows, columns=["task", "accuracy", "low", "high", "sensitivity", "images"])
+
+
+def floor_values(rows: pd.DataFrame) -> list[Value]:
+    """Accuracies of `floor` in %, keys `floor.<task>.accuracy`."""
+    return [
+        Value(
+            f"floor.{row.task.replace(' ', '_')}.accuracy",
+            "%",
+            reproduced=row.accuracy,
+            ci_low=row.low,
+            ci_high=row.high,
+        )
+        for row in rows.itertuples()
+    ]
 
 
 def rows_file(run: Run) -> Path:

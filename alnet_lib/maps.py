@@ -37,16 +37,16 @@ def cell_types(run: Run, pixels: np.ndarray) -> dict[str, list[tuple[str, np.nda
     return {name: row for name, row in rows.items() if row}
 
 
-def networks(run: Run) -> tuple[Network, Network, str]:
-    """The network that module 1's training began from, the trained one, and a word for the former's weights.
+def networks(run: Run, task: str = "module_1") -> tuple[Network, Network, str]:
+    """The network that a module's training began from, the trained one, and a word for the former's weights.
 
     Raises
     ------
     MissingArtefact
         notebook 03 has not run.
     """
-    trained, settings = training.load_network(run.need("models/module_1.safetensors", "03_alnet_training"))
-    original = alnet.begin(run, settings["backbone"], alnet.fitted_part(run, "module_1")[0], name="module_1")
+    trained, settings = training.load_network(run.need(f"models/{task}.safetensors", "03_alnet_training"))
+    original = alnet.begin(run, settings["backbone"], alnet.fitted_part(run, task)[0], name=task)
     start = "ImageNet weights" if run.profile.weights == "imagenet" else "the untrained random start"
     return original.eval(), trained, start
 

@@ -29,8 +29,27 @@ USES: dict[str, tuple[str, ...]] = {
     "02_backbone_comparison": (*_COMMON, *_NETWORK, *_PLOTS, *_STATISTICS, *_CLASSICAL, "comparison.py"),
     "03_alnet_training": (*_COMMON, *_NETWORK, *_PLOTS, *_STATISTICS, "cells.py", "confounds.py"),
     "04_smear_roc": (*_COMMON, *_PLOTS, *_STATISTICS, "smears.py", "rigour.py", "calibration.py"),
-    "05_external_validation": (*_COMMON, *_PLOTS, *_STATISTICS, *_CLASSICAL, "smears.py"),
-    "06_feature_maps": (*_COMMON, *_PLOTS, "backbones.py", "feature_maps.py", "maps.py"),
+    "05_external_validation": (
+        *_COMMON,
+        *_NETWORK,
+        *_PLOTS,
+        *_STATISTICS,
+        *_CLASSICAL,
+        "smears.py",
+        "studies.py",
+        "learned_vote.py",
+        "cohorts/splitting.py",
+    ),
+    "06_feature_maps": (
+        *_COMMON,
+        *_NETWORK,
+        *_PLOTS,
+        "feature_maps.py",
+        "maps.py",
+        "attribution.py",
+        "segmentation.py",
+        "vote.py",
+    ),
     "07_scorecard": (*_COMMON, *_PLOTS, *_STATISTICS, "cells.py", "classical.py"),
 }
 """Library files behind each notebook, as patterns below alnet_lib/."""
@@ -86,6 +105,6 @@ def fingerprint(notebook: str, *, cohort: str, profile: str, data: str) -> str:
 
 def prose_hash() -> str:
     """SHA-256 of all notebooks and of what renders them: the report is written again when prose changes."""
-    renderers = [*LIBRARY.glob("templates/**/*"), LIBRARY / "report.py", LIBRARY / "tables.py"]
+    renderers = [*LIBRARY.glob("templates/**/*"), *(LIBRARY / f"{name}.py" for name in ("report", "tables", "gallery"))]
     files = [path for path in [*NOTEBOOKS_DIR.glob("*.ipynb"), *renderers] if path.is_file()]
     return sha256(*sorted(files))

@@ -110,6 +110,7 @@ class Profile(Settings):
     module_2: Training
     comparison: Comparison
     classical: Classical = Classical()
+    study: Training | None = Field(None, description="both modules of the studies of leakage and transfer")
     extra_backbone: Training | None = Field(None, description="a further module 1, compared on patients")
     checkpoint_every: int = Field(100, ge=1, description="iterations between checkpoints")
     prediction_batch: int = Field(256, ge=1)

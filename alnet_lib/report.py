@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from nbconvert import HTMLExporter
 
-from alnet_lib import paper, results
+from alnet_lib import gallery, paper, results
 from alnet_lib.files import write_text
 from alnet_lib.tables import html_table
 
@@ -62,7 +62,11 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
         for name, notebook in notebooks.items()
     ]
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
-    bodies = {page.file: _notebook_body(notebooks[page.name]) for page in pages[1:]}
+    if shown := gallery.contents(run_dir):
+        pages.append(Page("", "gallery.html", "Gallery", "Gallery"))
+    bodies = {page.file: _notebook_body(notebooks[page.name]) for page in pages if page.name}
+    if shown:
+        bodies["gallery.html"] = environment.get_template("gallery.html.j2").render(gallery=shown)
     bodies["index.html"] = environment.get_template("index.html.j2").render(
         **_index(run_dir, content, about, pages), cohort=about["cohort"], profile=about["profile"]["name"]
     )
@@ -77,7 +81,7 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
             file=page.file,
             pages=pages,
             body=Markup(bodies[page.file]),
-            contents=_contents(bodies[page.file]),
+            contents=_contents(bodies[page.file]) if page.file != "gallery.html" else [],
             has_code=bool(page.name),
             previous=pages[position - 1] if position else None,
             next=pages[position + 1] if position + 1 < len(pages) else None,
@@ -164,7 +168,8 @@ def _index(run_dir: Path, content: dict, about: dict, pages: list[Page]) -> dict
         "reproduced": sum(item["status"] == "reproduced" for item in items),
         "n_values": len(values),
         "values": Markup(html_table(values, caption="Values of results.json", index=False)),
-        "notebooks": pages[1:],
+        "notebooks": [page for page in pages if page.name],
+        "gallery": any(page.file == "gallery.html" for page in pages),
         "provenance": Markup(html_table(_provenance(about), caption="Where these numbers come from", index=False)),
     }
 

@@ -130,17 +130,21 @@ def external_values(table: pd.DataFrame) -> list[Value]:
 SCORES = {
     "vote": "vote: share of immature cells called abnormal promyelocyte",
     "probability": "mean probability of abnormal promyelocyte over immature cells",
+    "learned": "learned vote: gated attention over immature cells",
     "features": "linear discriminant on handcrafted features, mean over immature cells",
     "fraction": "baseline: promyelocytes among all signed cells",
 }
 
 
-def apl_scores(cells: pd.DataFrame, features: pd.Series | None = None) -> pd.DataFrame:
+def apl_scores(
+    cells: pd.DataFrame, features: pd.Series | None = None, learned: pd.Series | None = None
+) -> pd.DataFrame:
     """One row a patient of APL or AML: scores for APL (columns as SCORES), and `apl`, True for APL.
 
     cells: with `selected`; n_signed and n_promyelocyte_signed where the cohort knows them. The probability is that of
     abnormal promyelocyte against blast. A patient without selected cells has no vote and is left out of both scores of
-    the network (NaN), but keeps the baseline. features: of `classical.apl_probability`, or None.
+    the network (NaN), but keeps the baseline. features: of `classical.apl_probability`, or None. learned: of
+    `learned_vote.apl_probability`, or None.
     """
     own = cells[cells["diagnosis"].isin(["APL", "AML"])]
     patients = own.groupby("patient_id").agg(diagnosis=("diagnosis", "first"), split=("split", "first"))
@@ -152,6 +156,8 @@ def apl_scores(cells: pd.DataFrame, features: pd.Series | None = None) -> pd.Dat
     patients["probability"] = share.groupby(chosen["patient_id"]).mean()
     if features is not None:
         patients["features"] = features.groupby(chosen["patient_id"]).mean()
+    if learned is not None and len(learned):
+        patients["learned"] = learned
     patients["cells"] = chosen.groupby("patient_id").size().reindex(patients.index, fill_value=0)
     if "n_signed" in own:
         first = own.groupby("patient_id")[["n_promyelocyte_signed", "n_signed"]].first()

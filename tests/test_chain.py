@@ -12,9 +12,11 @@ import nbformat
 import pandas as pd
 import pytest
 
-from alnet_lib import execute, paper, pipeline
+import alnet_lib.alnet
+from alnet_lib import browse, execute, paper, pipeline
 from alnet_lib.cohorts import jhu_apl
 from alnet_lib.reproduce import reproduce, step_name
+from alnet_lib.run import Run
 
 ALNET = [sys.executable, "-m", "alnet_lib.cli"]
 
@@ -80,6 +82,32 @@ def test_the_report_has_no_warning_no_traceback_and_no_address_to_load(smoke):
         assert not re.search(r"Warning:|Traceback", text), path.name
         assert not re.search(r'(src|href)="(https?:)?//', text), path.name
         assert not re.search(r"<img(?![^>]*\balt=)", text), path.name
+
+
+@pytest.mark.slow
+def test_the_gallery_shows_every_testing_and_external_smear(smoke):
+    text = (smoke / "report" / "gallery.html").read_text(encoding="utf-8")
+    cells = pd.read_parquet(smoke / "predictions" / "cells.parquet")
+    shown = cells[cells["split"].isin(["test", "external"])]
+    assert text.count('<section class="smear"') == shown["smear_id"].nunique()
+    assert text.count('<li class="cell"') == len(shown)
+    assert text.count("data:image/jpeg;base64,") == len(shown)
+    assert 'href="gallery.html"' in (smoke / "report" / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_smears_and_cells_are_shown_and_browsed(smoke):
+    run = Run.open("04_smear_roc", profile="smoke", run_dir=str(smoke))
+    cells = pd.read_parquet(smoke / "predictions" / "cells.parquet")
+    line = cells[cells["split"].eq("test")].iloc[0]
+    smear, cell = alnet_lib.alnet.show(run, line["smear_id"]), alnet_lib.alnet.show(run, line["image_id"])
+    assert line["smear_id"] in smear.alt and line["image_id"] in cell.alt
+    with pytest.raises(KeyError, match="no smear and no cell `nothing`"):
+        alnet_lib.alnet.show(run, "nothing")
+    box = browse.browser(run)
+    dropdown, slider = box.children[0].children
+    assert len(dropdown.options) == cells[cells["split"].eq("test")]["smear_id"].nunique()
+    slider.value, dropdown.index = 0.9, len(dropdown.options) - 1
 
 
 @pytest.mark.slow
