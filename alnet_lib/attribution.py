@@ -46,7 +46,7 @@ def grad_cam(network: Network, pictures: np.ndarray, targets: np.ndarray) -> np.
     """
     network.eval()
     method = LayerGradCam(_OfPictures(network), network.blocks[GRAD_CAM_BLOCK - 1])
-    found = method.attribute(augment.to_float(pictures), torch.from_numpy(targets), relu_attributions=True)
+    found = method.attribute(augment.to_float(pictures), torch.tensor(targets), relu_attributions=True)
     size = (pictures.shape[2], pictures.shape[1])
     maps = [cv2.resize(m, size, interpolation=cv2.INTER_CUBIC) for m in found[:, 0].detach().numpy()]
     return np.stack([_stretched(np.maximum(m, 0)) for m in maps])
@@ -63,7 +63,7 @@ def integrated_gradients(network: Network, pictures: np.ndarray, targets: np.nda
     method = IntegratedGradients(_OfPictures(network))
     given = augment.to_float(pictures).contiguous()
     found = method.attribute(
-        given, augment.to_float(blank).contiguous(), torch.from_numpy(targets), n_steps=STEPS,
+        given, augment.to_float(blank).contiguous(), torch.tensor(targets), n_steps=STEPS,
         internal_batch_size=max(len(pictures), STEPS),
     )  # fmt: skip
     return np.stack([_stretched(m) for m in found.abs().sum(1).detach().numpy()])

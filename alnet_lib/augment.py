@@ -110,8 +110,12 @@ def rotate(images: Tensor, degrees: np.ndarray) -> Tensor:
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def random_orientation(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Beyond the paper: a random quarter turn and flip of each square image (a cell has no up)."""
+def random_orientation(images: Tensor, rng: np.random.Generator, rotation: float = 0.0) -> Tensor:
+    """Beyond the paper: a random quarter turn and flip of each square image, and a rotation of half of them.
+
+    The plan turns pictures of the rarer classes only, so that being turned (softer by interpolation, mirrored corners)
+    tells the class; here it is the same for all. rotation: largest angle in degrees, either way.
+    """
     choice = rng.integers(0, 8, len(images))
     out = torch.empty_like(images)
     for k in range(8):
@@ -119,6 +123,10 @@ def random_orientation(images: Tensor, rng: np.random.Generator) -> Tensor:
         if len(members):
             turned = torch.rot90(images[members], k % 4, (2, 3))
             out[members] = turned.flip(3) if k >= 4 else turned
+    if rotation:
+        some = np.flatnonzero(rng.random(len(images)) < 0.5)
+        index = torch.from_numpy(some).to(images.device)
+        out = out.index_copy(0, index, rotate(out[index], rng.uniform(-rotation, rotation, len(some))))
     return out
 
 

@@ -102,7 +102,7 @@ class Profile(Settings):
     dropout: float = Field(0.5, ge=0, lt=1, description="between the fully connected layers")
     versions: int = Field(4, ge=0, description="augmented versions of an image at most (section 2.2)")
     rotation: float = Field(60.0, ge=0, description="largest rotation in degrees (section 2.2)")
-    random_orientation: bool = Field(False, description="beyond the paper: a random flip and quarter turn a batch")
+    random_orientation: bool = Field(False, description="beyond the paper: turned at random, all classes alike")
     colour_jitter: float = Field(0.0, ge=0, lt=1, description="beyond the paper: spread of stain strength a batch")
     split: Literal["given", "patient"] = Field("given", description="`patient`: no patient on both sides of the split")
     validation_fraction: float = Field(0.2, gt=0, lt=1)

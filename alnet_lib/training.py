@@ -75,6 +75,7 @@ class Options:
     seed: int = 0
     sampling: str = "plan"
     random_orientation: bool = False
+    rotation: float = 60.0
     colour_jitter: float = 0.0
     checkpoint_every: int = 100
     label: str = ""
@@ -248,9 +249,11 @@ def _step(
             total = 0.0
             for first in range(0, len(entries), result.micro_batch):
                 part = entries[first : first + result.micro_batch]
-                images = augment.transform(train.batch(plan.source[part], device), plan, part)
+                images = train.batch(plan.source[part], device)
                 if options.random_orientation:
-                    images = augment.random_orientation(images, rng)
+                    images = augment.random_orientation(images, rng, options.rotation)
+                else:
+                    images = augment.transform(images, plan, part)
                 if options.colour_jitter:
                     images = augment.jitter_stain(images, options.colour_jitter, rng)
                 labels = torch.from_numpy(train.labels[plan.source[part]]).to(device)

@@ -10,6 +10,7 @@ from pathlib import Path
 README = Path(__file__).parent.parent / "README.md"
 ROWS = {
     "text.module_1.accuracy": "module 1, testing cells right, %",
+    "floor.module_1.accuracy": "the same classes from colour histogram and cell area, linear, %",
     "text.module_2.accuracy": "module 2, testing cells right, %",
     "text.table_09a.accuracy": "smears right after module 1 (Table 9A), %",
     "text.table_09b.accuracy": "lineage of the smears called non-APL leukaemia right (Table 9B), %",
@@ -19,6 +20,9 @@ ROWS = {
     "text.external.module_2.b_lymphoblast": "B-lymphoblasts of other sites, module 2, %",
     "apl.external.vote.auc": "APL against AML, prospective patients: AUC of the vote",
     "apl.external.fraction.auc": "the same, of the fraction of promyelocytes among signed cells",
+    "confound.source.balanced_accuracy": "without a cell: the source alone, mean sensitivity, %",
+    "confound.background.balanced_accuracy": "without a cell: the background alone, mean sensitivity, %",
+    "confound.mean_colour.balanced_accuracy": "without a cell: the mean colour alone, mean sensitivity, %",
 }
 
 

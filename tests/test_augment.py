@@ -88,6 +88,15 @@ def test_stain_jitter_keeps_white_and_black_and_range():
     assert not torch.allclose(out[1], images[1])
 
 
+def test_random_rotation_turns_half_of_the_images_whatever_their_class():
+    images = torch.rand(400, 3, 16, 16)
+    turned = augment.random_orientation(images, np.random.default_rng(0), 60.0)
+    kept = [
+        torch.equal(a.sort().values, b.sort().values) for a, b in zip(images.flatten(1), turned.flatten(1), strict=True)
+    ]
+    assert 0.42 < np.mean(kept) < 0.58
+
+
 def test_random_orientation_only_permutes_pixels():
     images = torch.rand(16, 3, 5, 5)
     out = augment.random_orientation(images, np.random.default_rng(0))

@@ -95,5 +95,5 @@ def test_apl_probability_is_against_aml_only_and_a_mean_over_smears():
             "p_control": [0.6, 0.2, 0.5],
         }
     )
-    assert learned_vote.apl_probability(learned).to_dict() == {"a": 0.75, "b": 0.0}
+    assert learned_vote.apl_probability(learned).to_dict() == pytest.approx({"a": 0.75, "b": 0.0})
     assert learned_vote.apl_probability(learned.drop(columns="p_AML")).empty
