@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from alnet_lib import augment, evaluation, paper, training
+from alnet_lib import augment, evaluation, paper, range_test, training
 from alnet_lib.alnet import TASKS, begin, engine_hash, labelled, options
 from alnet_lib.backbones import ARCHITECTURES
 from alnet_lib.files import atomic_path
@@ -124,6 +124,21 @@ def _train(run, backbone, fold, depth, fit_on, validation, test, plan, opts, key
         pd.DataFrame([row]).to_parquet(temporary)
     checkpoint.unlink(missing_ok=True)
     return row
+
+
+def learning_rates(run: Run, backbone: str) -> pd.DataFrame:
+    """The range test of one network on the hold-out split's training images; see `range_test.range_test`."""
+    settings = run.profile.comparison.training(backbone)
+    fit_on, _, _ = split(run, None)
+    plan = augment.balancing_plan(
+        fit_on.labels, settings.upsample_target, run.generator("plan/six_classes/None"),
+        versions=run.profile.versions, rotation=run.profile.rotation,
+    )  # fmt: skip
+    opts = options(run, settings, name=f"range test/{backbone}")
+    return range_test.range_test(
+        begin(run, backbone, fit_on, name=backbone), fit_on, plan, opts,
+        iterations=run.profile.comparison.range_test, progress=run.progress("range test, iterations"),
+    )  # fmt: skip
 
 
 def collect(run: Run) -> pd.DataFrame:

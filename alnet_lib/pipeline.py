@@ -26,7 +26,15 @@ _CLASSICAL = ("classical.py", "handcrafted.py", "segmentation.py", "images.py")
 
 USES: dict[str, tuple[str, ...]] = {
     "01_data_audit": (*_COMMON, *_COHORT, *_PLOTS, "audit.py", "confounds.py", "paper/**/*"),
-    "02_backbone_comparison": (*_COMMON, *_NETWORK, *_PLOTS, *_STATISTICS, *_CLASSICAL, "comparison.py"),
+    "02_backbone_comparison": (
+        *_COMMON,
+        *_NETWORK,
+        *_PLOTS,
+        *_STATISTICS,
+        *_CLASSICAL,
+        "comparison.py",
+        "range_test.py",
+    ),
     "03_alnet_training": (*_COMMON, *_NETWORK, *_PLOTS, *_STATISTICS, "cells.py", "confounds.py"),
     "04_smear_roc": (*_COMMON, *_PLOTS, *_STATISTICS, "smears.py", "rigour.py", "calibration.py"),
     "05_external_validation": (

@@ -175,6 +175,26 @@ def learning_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
+def range_test(curve: pd.DataFrame, proposed: tuple[float, float], used: tuple[float, float]) -> Figure:
+    """Smoothed loss against learning rate, the proposed range shaded, the profile's range between dotted lines."""
+    with style():
+        figure = _figure(COLUMN, COLUMN * 0.7)
+        axes = figure.add_subplot()
+        if not np.isnan(proposed).any():
+            axes.axvspan(*proposed, color=_OKABE_ITO["sky"], alpha=0.25, lw=0, label="proposed")
+        axes.plot(curve["learning_rate"], curve["smoothed"], color=_OKABE_ITO["blue"], label="loss, smoothed")
+        for i, rate in enumerate(used):
+            axes.axvline(rate, color="0.3", lw=0.8, ls=":", label="this profile" if i else None)
+        top = float(curve["smoothed"].iloc[0])
+        axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(0, 2 * top))
+        axes.legend()
+        figure.alt = (
+            f"Loss against learning rate from {curve['learning_rate'].iloc[0]:.0e} to "
+            f"{curve['learning_rate'].iloc[-1]:.0e}; proposed range {proposed[0]:.0e} to {proposed[1]:.0e}."
+        )
+    return figure
+
+
 def vote_bars(votes: pd.DataFrame, classes: Sequence[str]) -> Figure:
     """Each smear as a bar of the shares of its cells; smears grouped by true diagnosis, the threshold as a line."""
     with style():

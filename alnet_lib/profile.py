@@ -57,6 +57,7 @@ class Comparison(Settings):
     lr_max: float = Field(gt=0)
     cycles: int = Field(1, ge=1)
     upsample_target: int = Field(ge=1)
+    range_test: int = Field(0, ge=0, description="iterations of the learning-rate range test; 0 leaves it out")
 
     @model_validator(mode="after")
     def _known(self) -> Comparison:

@@ -46,7 +46,7 @@ def _shapes(network: Network) -> str:
 def pipeline_scheme(module_1: Network, module_2: Network | None, threshold: float) -> Figure:
     """Figure 1: from the smear's cell images to the diagnosis."""
     with style():
-        figure, axes = _canvas(12, 4.6)
+        figure, axes = _canvas(12, 4.9)
         _box(axes, 0.1, 1.9, 1.7, 1.0, "cell images of\none smear")
         _box(
             axes,
@@ -67,7 +67,7 @@ def pipeline_scheme(module_1: Network, module_2: Network | None, threshold: floa
                 _box(axes, 9.9, y, 2.0, 0.62, OF_MODULE_1[name], edge=CLASS_COLOURS[name])
                 _arrow(axes, (7.3, y + 0.31), (9.9, y + 0.31))
         axes.text(
-            8.6, 4.42, f"more than {threshold:.0%} of the smear's cells", ha="center", va="center", style="italic"
+            8.6, 4.26, f"more than {threshold:.0%} of\nthe smear's cells", ha="center", va="bottom", style="italic"
         )
         y = 3.9 - classes.index("blast") * 0.88 if "blast" in classes else 0.1
         if module_2 is None:

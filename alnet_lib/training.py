@@ -138,7 +138,7 @@ def sampling_weights(images: Images, plan: augment.Plan) -> np.ndarray:
     return weight / weight.sum()
 
 
-class _Batches:
+class Batches:
     """Plan entries of iteration i, a function of seed and i alone."""
 
     def __init__(self, images: Images, plan: augment.Plan, options: Options) -> None:
@@ -202,13 +202,13 @@ def fit(
     )
     start, history = _resume(checkpoint, network, optimizer, scheduler)
     result = Fitted(pd.DataFrame(), math.nan, 0.0, resumed_at=start, micro_batch=options.batch_size)
-    batches = _Batches(train, plan, options)
+    batches = Batches(train, plan, options)
     began = time.perf_counter()
     for iteration in range(start, options.iterations):
         entries = batches(iteration)
         network.eval()
         tail.train()
-        loss = _step(network, prefix, tail, train, plan, entries, iteration, options, optimizer, result)
+        loss = step(network, prefix, tail, train, plan, entries, iteration, options, optimizer, result)
         if not math.isfinite(loss):
             raise TrainingDiverged(
                 f"{options.label}: the loss is {loss} at iteration {iteration + 1} of {options.iterations}"
@@ -227,7 +227,7 @@ def fit(
     return result
 
 
-def _step(
+def step(
     network: Network,
     prefix: nn.Module,
     tail: nn.Module,
@@ -239,6 +239,10 @@ def _step(
     optimizer: torch.optim.Optimizer,
     result: Fitted,
 ) -> float:
+    """One optimiser step on the plan's `entries`; the loss before it, which may be infinite or NaN (no step then).
+
+    Out of GPU memory halves result.micro_batch, notes it and tries again, accumulating gradients.
+    """
     device = torch.device(options.device)
     while True:
         try:

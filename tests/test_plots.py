@@ -35,6 +35,11 @@ def _figures(modules):
         "roc": plots.multiclass_roc(roc.multiclass_roc(truth, shares)),
         "learning": plots.learning_curves({"module 1": history}),
         "forest": plots.forest(forest),
+        "range test": plots.range_test(
+            pd.DataFrame({"learning_rate": np.geomspace(1e-7, 0.1, 9), "smoothed": np.linspace(2, 1, 9)}),
+            (1e-5, 1e-3),
+            (2e-5, 4e-4),
+        ),
         "figure 1": schemes.pipeline_scheme(*modules, 0.5),
         "figure 1 without module 2": schemes.pipeline_scheme(modules[0], None, 0.5),
         "figure 3": schemes.module_scheme(list(modules)),
