@@ -79,6 +79,20 @@ def external_smear_values(votes: pd.DataFrame) -> list[Value]:
     return values
 
 
+def by_site(votes: pd.DataFrame) -> pd.DataFrame:
+    """Smears with the right verdict by site and diagnosis.
+
+    Columns: site, diagnosis, right, unknown, smears, accuracy, low, high (% with its 95% Wilson interval).
+    """
+    judged = votes.assign(right=votes["verdict"].eq(votes["expected"]), unknown=votes["verdict"].eq(vote.UNKNOWN))
+    table = judged.groupby(["site", "diagnosis"], as_index=False).agg(
+        right=("right", "sum"), unknown=("unknown", "sum"), smears=("right", "size")
+    )
+    bounds = [_percent(evaluation.interval(row.right, row.smears)) for row in table.itertuples()]
+    table["accuracy"] = 100 * table["right"] / table["smears"]
+    return table.assign(low=[low for low, _ in bounds], high=[high for _, high in bounds])
+
+
 def external_cells(cells: pd.DataFrame) -> pd.DataFrame:
     """Cells of other sites by site, module and class: right, cells, accuracy in % and its interval."""
     rows = []
