@@ -21,7 +21,7 @@ from alnet_lib.cohorts import synthetic
 from alnet_lib.cohorts.vocabulary import LABELS, MODULE_1_CLASSES, MODULE_2_CLASSES, TO_MODULE_1, TO_MODULE_2
 from alnet_lib.run import Run
 
-STEPS = 12
+STEPS = 8
 """Steps of the path integral of integrated gradients."""
 GRAD_CAM_BLOCK = 4
 """Block whose output Grad-CAM weighs; the last one is too coarse for small pictures."""
@@ -113,7 +113,7 @@ def _chosen(
     own = cells[cells["split"].eq("test") & cells["cell_type"].isin(mapping)]
     own = own.assign(true=own["cell_type"].map(mapping), called=vote.classify(own, prefix, names))
     rng = run.generator(f"attribution/{prefix}")
-    limit = run.profile.feature_map_cells
+    limit = max(run.profile.feature_map_cells // 4, 2)
     kept = [part.iloc[np.sort(rng.permutation(len(part))[:limit])] for _, part in own.groupby("true", sort=False)]
     return pd.concat(kept) if kept else own
 

@@ -208,6 +208,18 @@ def build(
     return network
 
 
+class _Reached(Exception):
+    """A layer's outputs are known: the rest of the forward pass is not needed."""
+
+    def __init__(self, spread: float) -> None:
+        super().__init__()
+        self.spread = spread
+
+
+def _stop_after(_layer: nn.Module, _inputs: tuple, outputs: Tensor) -> None:
+    raise _Reached(float(outputs.std()))
+
+
 def start_from(network: Network, images: Tensor, *, seed: int = 0, tolerance: float = 0.05) -> None:
     """Fit a random start to the images at hand: their mean and deviation for normalising, unit variance in every layer.
 
@@ -229,11 +241,14 @@ def start_from(network: Network, images: Tensor, *, seed: int = 0, tolerance: fl
         torch.manual_seed(seed)
         for layer in layers[:-1]:
             nn.init.orthogonal_(layer.weight)
-            kept: list[Tensor] = []
-            hook = layer.register_forward_hook(lambda *passed, kept=kept: kept.append(passed[2].std()))
+            hook = layer.register_forward_hook(_stop_after)
             for _ in range(5):
-                network(network.preprocessing(images))
-                if (spread := float(kept.pop())) < 1e-8 or abs(spread - 1) < tolerance:
+                spread = 0.0
+                try:
+                    network(network.preprocessing(images))
+                except _Reached as reached:
+                    spread = reached.spread
+                if spread < 1e-8 or abs(spread - 1) < tolerance:
                     break
                 layer.weight.div_(spread)
             hook.remove()
