@@ -112,7 +112,6 @@ class Profile(Settings):
     comparison: Comparison
     classical: Classical = Classical()
     study: Training | None = Field(None, description="both modules of the studies of leakage and transfer")
-    extra_backbone: Training | None = Field(None, description="a further module 1, compared on patients")
     checkpoint_every: int = Field(100, ge=1, description="iterations between checkpoints")
     prediction_batch: int = Field(256, ge=1)
     threshold: float = Field(0.5, ge=0, lt=1, description="share of a smear's cells above which a class is called")

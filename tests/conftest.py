@@ -34,6 +34,12 @@ def pbc_folder():
 
 
 @pytest.fixture(scope="session")
+def weights_sample():
+    """The folder with SqueezeNet's published ImageNet weights in Keras' format, named by $ALNET_WEIGHTS_SAMPLE."""
+    return _folder_named_by("ALNET_WEIGHTS_SAMPLE", "the SqueezeNet weights")
+
+
+@pytest.fixture(scope="session")
 def lmu_metadata():
     """The folder with annotations.dat of AML-Cytomorphology_LMU, named by $ALNET_LMU_METADATA."""
     return _folder_named_by("ALNET_LMU_METADATA", "the annotations of AML-Cytomorphology_LMU")

@@ -155,3 +155,16 @@ def test_keras_weights_load_with_their_preprocessing(tmp_path):
         assert torch.equal(ours, theirs)
     white = network.preprocessing(torch.ones(1, 3, 1, 1)).flatten()
     assert torch.allclose(white, torch.tensor([255 - 103.939, 255 - 116.779, 255 - 123.68]), atol=1e-3)
+
+
+def test_the_published_squeezenet_weights_load_and_see_edges(weights_sample):
+    network = backbones.build("squeezenet1_1", CLASSES, 64, weights="imagenet", weights_dir=str(weights_sample))
+    assert sum(p.numel() for p in network.blocks.parameters()) == 722_496
+    assert network.weights == "squeezenet_v1.1_imagenet_notop_tf.h5"
+    # Trained filters answer to structure: a picture with edges moves the first block's maps more than an even one.
+    even = torch.full((1, 3, 64, 64), 0.5)
+    edges = even.clone()
+    edges[..., ::8] = 0.0
+    with torch.no_grad():
+        spread = [network.eval().blocks[0](network.preprocessing(x)).std(dim=(2, 3)).mean() for x in (even, edges)]
+    assert spread[1] > 3 * spread[0]
