@@ -1,8 +1,11 @@
-# The order of the work: one rule a notebook, nothing else. `alnet reproduce` calls this with the run as configuration.
+# The order of the work: one rule a notebook, and one for a unit of the comparison. `alnet reproduce` calls this.
+import shutil
 import sys
 
 from alnet_lib import pipeline
 
+UNITS = pipeline.units(cohort=config["cohort"], profile=config["profile"])
+GPUS = 1 if shutil.which("nvidia-smi") else 0
 NOTEBOOK = f'"{sys.executable}" -m alnet_lib.execute --notebook {{log}} --parameters parameters.yaml'
 
 
@@ -24,8 +27,20 @@ rule data_audit:
     shell: NOTEBOOK
 
 
-rule backbone_comparison:
+rule comparison_unit:
     input: pipeline.marker("01_data_audit")
+    output: "comparison/{backbone}-{evaluation}.json"
+    wildcard_constraints: evaluation=r"hold-out|fold-\d+"
+    params: fingerprint=depends_on("02_backbone_comparison")
+    resources: gpu=GPUS
+    shell: f'"{sys.executable}" -m alnet_lib.units --parameters parameters.yaml '
+           "--threads {threads} --unit {wildcards.backbone}/{wildcards.evaluation}"
+
+
+rule backbone_comparison:
+    input:
+        pipeline.marker("01_data_audit"),
+        UNITS,
     output: pipeline.outputs("02_backbone_comparison")
     log: "notebooks/02_backbone_comparison.ipynb"
     params: fingerprint=depends_on("02_backbone_comparison")

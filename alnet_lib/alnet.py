@@ -248,7 +248,12 @@ def lacks(run: Run, task: str) -> str:
 def engine_hash() -> str:
     """SHA-256 of the code that decides what a training gives, so that a changed engine trains again."""
     folder = Path(__file__).parent
-    return sha256(*(folder / f"{module}.py" for module in ("augment", "backbones", "images", "training")))
+    return sha256(
+        *(
+            folder / f"{module}.py"
+            for module in ("augment", "backbones", "frozen", "images", "timm_backbones", "training")
+        )
+    )
 
 
 def validation_rows(run: Run, task: str) -> np.ndarray:

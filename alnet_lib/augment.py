@@ -46,6 +46,7 @@ def balancing_plan(
     *,
     versions: int = 4,
     rotation: float = 60.0,
+    alike: bool = False,
 ) -> Plan:
     """Every image once, and transformed versions of the classes below `target` until they reach it.
 
@@ -57,6 +58,8 @@ def balancing_plan(
     ----------
     labels: int (n,), class of each training image. target: images per class. rng: the plan's generator.
     versions: most versions of one image. rotation: largest angle in degrees; angles are uniform in [0, rotation].
+    alike: beyond the paper, turn and flip originals as versions are, half of all entries by an angle, so that being
+    turned does not tell a class.
     """
     source = [np.arange(len(labels))]
     for label in np.unique(labels):
@@ -65,6 +68,11 @@ def balancing_plan(
         rounds = [rng.permutation(members) for _ in range(-(-wanted // len(members)))]
         source.append(np.concatenate([*rounds, np.empty(0, int)])[:wanted])
     added = sum(len(part) for part in source[1:])
+    if alike:
+        entries = np.concatenate(source).astype(np.int64)
+        flips = rng.random((2, len(entries))) < 0.5
+        angle = np.where(rng.random(len(entries)) < 0.5, rng.uniform(0.0, rotation, len(entries)), 0.0)
+        return Plan(entries, flips[0], flips[1], angle.astype(np.float32))
     flips = rng.random((2, added)) < 0.5
     angle = rng.uniform(0.0, rotation, added).astype(np.float32)
     kept = np.zeros(len(labels), bool)

@@ -16,6 +16,9 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from alnet_lib import timm_backbones
+from alnet_lib.timm_backbones import DEPTHS, TimmBody
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -109,13 +112,43 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+def architecture(name: str, input_size: int = 224) -> Architecture:
+    """The architecture of a name in ARCHITECTURES or in timm.
+
+    Raises
+    ------
+    ValueError
+        neither knows the name.
+    """
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name]
+    if not timm_backbones.known(name):
+        raise ValueError(f"unknown network `{name}`: known are {', '.join(ARCHITECTURES)}, and the models of timm")
+    return Architecture(name, lambda: [timm_backbones.TimmBody(name, input_size)], (1024, 512))
+
+
+def title(name: str) -> str:
+    """What a network is called in tables: `VGG16`; timm's own name for its models."""
+    return ARCHITECTURES[name].title if name in ARCHITECTURES else name
+
+
+class _Tail(nn.Sequential):
+    """Leaves it to its parts which of their parameters train: torch's own method sets them all."""
+
+    def requires_grad_(self, requires_grad: bool = True) -> _Tail:
+        for part in self:
+            part.requires_grad_(requires_grad)
+        return self
+
+
 class Network(nn.Module):
     """Five convolutional blocks and a head of three fully connected layers.
 
     Attributes
     ----------
-    name: key in ARCHITECTURES. classes: names, in the order of the logits. input_size: pixels a side.
-    blocks: ModuleList of five. head: Sequential. preprocessing: what the weights expect.
+    name: key in ARCHITECTURES, or timm's. classes: names, in the order of the logits. input_size: pixels a side.
+    blocks: ModuleList of five (of one `TimmBody` for a timm model). head: Sequential.
+    preprocessing: what the weights expect.
     weights: `none` or the name of the weights that `blocks` started from.
     """
 
@@ -163,8 +196,11 @@ class Network(nn.Module):
 
     def parts(self, depth: int) -> tuple[nn.Sequential, nn.Sequential]:
         """The frozen prefix and the trained tail when the last `depth` blocks (1 to 5) are fine-tuned."""
-        if not 1 <= depth <= len(self.blocks):
-            raise ValueError(f"depth {depth}: a network has {len(self.blocks)} blocks")
+        if not 1 <= depth <= DEPTHS:
+            raise ValueError(f"depth {depth}: a network has {DEPTHS} blocks")
+        if isinstance(self.blocks[0], TimmBody):
+            self.blocks[0].keep(depth)
+            return nn.Sequential(), _Tail(self.blocks[0], self.head)
         kept = len(self.blocks) - depth
         return nn.Sequential(*self.blocks[:kept]), nn.Sequential(*self.blocks[kept:], self.head)
 
@@ -183,7 +219,7 @@ def build(
 
     Parameters
     ----------
-    name: key of ARCHITECTURES. classes: at least two names. input_size: pixels a side, at least 32.
+    name: key of ARCHITECTURES, or a model of timm. classes: at least two names. input_size: pixels a side, at least 32.
     weights: `none` or `imagenet`. dropout: in [0, 1), between the fully connected layers.
 
     Raises
@@ -193,19 +229,21 @@ def build(
     alnet_lib.weights.WeightsError
         `imagenet` weights that cannot be had; the message names the file and where to put it.
     """
-    if name not in ARCHITECTURES:
-        raise ValueError(f"unknown network `{name}`: known are {', '.join(ARCHITECTURES)}")
     if len(classes) < 2:
         raise ValueError(f"a classifier needs two classes or more, not {list(classes)}")
-    architecture = ARCHITECTURES[name]
+    chosen = architecture(name, input_size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = Network(name, classes, input_size, architecture.blocks(), architecture.hidden, dropout)
+        network = Network(name, classes, input_size, chosen.blocks(), chosen.hidden, dropout)
     if weights != "none":
         from alnet_lib.weights import load_imagenet
 
         load_imagenet(network, weights_dir)
     return network
+
+
+NORMALISING = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
+"""Layers that keep a signal's variance by themselves."""
 
 
 class _Reached(Exception):
@@ -225,14 +263,14 @@ def start_from(network: Network, images: Tensor, *, seed: int = 0, tolerance: fl
 
     Layer-sequential unit-variance initialisation (Mishkin and Matas, ICLR 2016): orthonormal weights, each layer in
     turn scaled until its outputs on `images` have variance 1. Without it VGG16 loses its signal on the way, and a short
-    training ends before it has found one. Networks with batch normalisation have no need of it and only get the
+    training ends before it has found one. Networks with normalising layers have no need of it and only get the
     normalising.
 
     images: float (N, 3, S, S) in [0, 1], some tens of training images. The network is changed in place.
     """
     mean, std = images.mean((0, 2, 3)), images.std((0, 2, 3)).clamp_min(1e-3)
     network.preprocessing = Preprocessing(tuple(mean.tolist()), tuple(std.tolist()))
-    if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+    if any(isinstance(module, NORMALISING) for module in network.modules()):
         return
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     training = network.training

@@ -62,6 +62,9 @@ def reproduce(
     until: Annotated[str, typer.Option(help="Stop after this step, e.g. 03.")] = "",
     force: Annotated[str, typer.Option(help="Run this step again although nothing changed.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run.")] = False,
+    workflow_profile: Annotated[
+        str, typer.Option(help="Folder with a Snakemake profile, e.g. profiles/slurm: where jobs run.")
+    ] = "",
 ) -> None:
     """Regenerate every table and figure, and the report; only what is stale runs."""
     from alnet_lib import reproduce as chain
@@ -77,6 +80,7 @@ def reproduce(
             until=until,
             force=force,
             dry_run=dry_run,
+            workflow_profile=workflow_profile,
         )
     except (ValueError, chain.RunBusy, OSError) as error:
         raise _fail(error) from error

@@ -6,19 +6,26 @@ parquet file; a finished training is never repeated.
 
 from __future__ import annotations
 
+import copy
+import shutil
 import time
+from dataclasses import replace
+from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from alnet_lib import augment, evaluation, paper, range_test, training
-from alnet_lib.alnet import TASKS, begin, engine_hash, labelled, options
-from alnet_lib.backbones import ARCHITECTURES
+from alnet_lib.alnet import TASKS, begin, engine_hash, labelled, options, planned
+from alnet_lib.backbones import Network, title
 from alnet_lib.files import atomic_path
+from alnet_lib.frozen import FrozenMaps
 from alnet_lib.results import Value
 from alnet_lib.run import Run
-from alnet_lib.training import Images
+from alnet_lib.training import Images, Options
 
 HOLD_OUT = "hold-out"
 WHOLE = 5
@@ -54,40 +61,112 @@ def split(run: Run, fold: int | None) -> tuple[Images, Images, Images]:
     return others, images.take(np.zeros(len(images), bool)), images.take(number == fold)
 
 
-def train_unit(run: Run, backbone: str, fold: int | None = None) -> pd.DataFrame:
+def possible(run: Run) -> bool:
+    """Whether the training split has two or more of the six classes."""
+    return len(planned(run, "six_classes")) >= 2
+
+
+def missing(run: Run) -> list[str]:
+    """Trainings that the profile asks for and that are not there, in words."""
+    rows, plan = collect(run), run.profile.comparison
+    there = set(zip(rows["backbone"], rows["evaluation"], rows["depth"], strict=True))
+    asked = [key for key in product(plan.backbones, plan.evaluations, plan.depths) if key not in there]
+    return [f"{title(backbone)}, {evaluation}, {DEPTH_NAMES[depth]}" for backbone, evaluation, depth in asked]
+
+
+def train_unit(run: Run, backbone: str, evaluation: str = HOLD_OUT) -> pd.DataFrame:
     """Train one network at every depth of the profile under one evaluation; a row a training.
 
-    Columns: backbone, evaluation (`hold-out` or `fold 1` ...), depth (1 to 5), iterations, validation_accuracy,
-    testing_accuracy (in [0, 1]), test_images, training_minutes, classification_seconds. The test images' true and
-    predicted classes are kept beside it for the confusion matrix (`confusion_of`).
+    All depths start from the same weights and see the same batches. Columns: backbone, evaluation, depth (1 to 5),
+    iterations, validation_accuracy, testing_accuracy (in [0, 1]), test_images, training_minutes,
+    classification_seconds. The test images' true and predicted classes are kept beside it for the confusion matrix.
     """
-    comparison = run.profile.comparison
+    comparison, profile = run.profile.comparison, run.profile
     settings = comparison.training(backbone)
-    fit_on, validation, test = split(run, fold)
+    fold = None if evaluation == HOLD_OUT else int(evaluation.removeprefix("fold-")) - 1
+    images = split(run, fold)
     plan = augment.balancing_plan(
-        fit_on.labels,
-        settings.upsample_target,
-        run.generator(f"plan/six_classes/{fold}"),
-        versions=run.profile.versions,
-        rotation=run.profile.rotation,
-    )
-    rows = []
-    for depth in comparison.depths:
-        name = f"six_classes/{backbone}/{_evaluation(fold)}/depth {depth}"
-        opts = options(run, settings, name=name, depth=depth)
+        images[0].labels, settings.upsample_target, run.generator(f"plan/six_classes/{evaluation}"),
+        versions=profile.versions, rotation=profile.rotation, alike=profile.random_orientation,
+    )  # fmt: skip
+    unit = _Unit(run, backbone, evaluation, images, plan)
+    return pd.DataFrame([unit.training(depth) for depth in sorted(comparison.depths, reverse=True)])
+
+
+class _Unit:
+    """One network under one evaluation: its start and the maps of its frozen blocks are made once, when needed."""
+
+    def __init__(
+        self, run: Run, backbone: str, evaluation: str, images: tuple[Images, Images, Images], plan: augment.Plan
+    ) -> None:
+        self.run, self.backbone, self.evaluation, self.plan = run, backbone, evaluation, plan
+        self.fit_on, self.validation, self.test = images
+        self.name = f"{backbone}-{evaluation}"
+        self.scratch = run.dir / "comparison" / "scratch" / self.name
+
+    @cached_property
+    def start(self) -> Network:
+        shutil.rmtree(self.scratch, ignore_errors=True)  # Of a killed run.
+        return begin(self.run, self.backbone, self.fit_on, name=self.backbone).to(self.run.device)
+
+    @cached_property
+    def maps(self) -> FrozenMaps:
+        budget = 1e9 * self.run.profile.comparison.maps_budget
+        on_device = self.fit_on.on(torch.device("cuda")) if self.run.device == "cuda" else self.fit_on
+        return FrozenMaps(self.start, on_device, self.plan, self.options(WHOLE), budget=budget, folder=self.scratch)
+
+    def options(self, depth: int) -> Options:
+        settings = self.run.profile.comparison.training(self.backbone)
+        fixed = options(self.run, settings, name=f"six_classes/{self.name}", depth=depth)
+        label = f"{self.backbone}, {self.evaluation}, depth {depth}"
+        # The augmented list is fixed, as in the paper: new transforms in each iteration would leave nothing to share.
+        return replace(fixed, label=label, random_orientation=False, colour_jitter=0.0)
+
+    def training(self, depth: int) -> dict:
+        """Train at one depth, or read what an earlier run left."""
+        run, opts = self.run, self.options(depth)
         key = training.training_key(
-            backbone, fit_on, plan, opts, run.cohort().content_hash, repr(run.profile.dropout), engine_hash()
-        )
-        path = run.dir / "comparison" / f"{backbone}-{_evaluation(fold).replace(' ', '-')}-depth{depth}.parquet"
+            self.backbone, self.fit_on, self.plan, opts, run.cohort().content_hash, repr(run.profile.dropout),
+            repr((run.profile.image_size, run.profile.crop, run.profile.weights)), engine_hash(),
+        )  # fmt: skip
+        path = run.dir / "comparison" / f"{self.name}-depth{depth}.parquet"
         if (done := _finished(path, key)) is not None:
-            rows.append(done)
-            continue
-        rows.append(_train(run, backbone, fold, depth, fit_on, validation, test, plan, opts, key, path))
-    return pd.DataFrame(rows)
+            return done
+        checkpoint = path.with_suffix(f".{key}.checkpoint")
+        line = run.progress(f"{title(self.backbone)}, {self.evaluation}, {DEPTH_NAMES[depth]}, iterations", self.name)
+        network = copy.deepcopy(self.start)
+        shared = self.maps.after if len(network.parts(depth)[0]) else None
+        fitted = training.fit(
+            network, self.fit_on, self.plan, self.validation, opts, checkpoint=checkpoint, progress=line, maps_of=shared
+        )
+        if shared and depth == min(run.profile.comparison.depths):
+            self.maps.close()
+            shutil.rmtree(self.scratch, ignore_errors=True)
+        began = time.perf_counter()
+        predicted = training.predict(network, self.test, opts, batch=run.profile.prediction_batch).argmax(1)
+        seconds = time.perf_counter() - began
+        row = self._row(depth, fitted, predicted, seconds) | {"key": key}
+        with atomic_path(path) as temporary:
+            pd.DataFrame([row]).to_parquet(temporary)
+        checkpoint.unlink(missing_ok=True)
+        return row
 
-
-def _evaluation(fold: int | None) -> str:
-    return HOLD_OUT if fold is None else f"fold {fold + 1}"
+    def _row(self, depth: int, fitted: training.Fitted, predicted: np.ndarray, seconds: float) -> dict:
+        classes, test = self.fit_on.classes, self.test
+        return {
+            "backbone": self.backbone,
+            "evaluation": self.evaluation,
+            "depth": depth,
+            "iterations": len(fitted.history),
+            "validation_accuracy": fitted.validation_accuracy,
+            "testing_accuracy": float((predicted == test.labels).mean()),
+            "test_images": len(test),
+            "training_minutes": fitted.seconds / 60,
+            "classification_seconds": seconds,
+            "true": [classes[i] for i in test.labels],
+            "predicted": [classes[i] for i in predicted],
+            "patient_id": test.groups.tolist(),
+        }
 
 
 def _finished(path: Path, key: str) -> dict | None:
@@ -97,42 +176,13 @@ def _finished(path: Path, key: str) -> dict | None:
     return frame.iloc[0].to_dict() if frame["key"].iloc[0] == key else None
 
 
-def _train(run, backbone, fold, depth, fit_on, validation, test, plan, opts, key: str, path: Path) -> dict:
-    profile = run.profile
-    network = begin(run, backbone, fit_on, name=backbone)
-    checkpoint = path.with_suffix(f".{key}.checkpoint")
-    line = run.progress(f"{ARCHITECTURES[backbone].title}, {_evaluation(fold)}, {DEPTH_NAMES[depth]}, iterations")
-    fitted = training.fit(network, fit_on, plan, validation, opts, checkpoint=checkpoint, progress=line)
-    began = time.perf_counter()
-    predicted = training.predict(network, test, opts, batch=profile.prediction_batch).argmax(1)
-    row = {
-        "backbone": backbone,
-        "evaluation": _evaluation(fold),
-        "depth": depth,
-        "iterations": opts.iterations,
-        "validation_accuracy": fitted.validation_accuracy,
-        "testing_accuracy": float((predicted == test.labels).mean()),
-        "test_images": len(test),
-        "training_minutes": fitted.seconds / 60,
-        "classification_seconds": time.perf_counter() - began,
-        "true": [fit_on.classes[i] for i in test.labels],
-        "predicted": [fit_on.classes[i] for i in predicted],
-        "patient_id": test.groups.tolist(),
-        "key": key,
-    }
-    with atomic_path(path) as temporary:
-        pd.DataFrame([row]).to_parquet(temporary)
-    checkpoint.unlink(missing_ok=True)
-    return row
-
-
 def learning_rates(run: Run, backbone: str) -> pd.DataFrame:
     """The range test of one network on the hold-out split's training images; see `range_test.range_test`."""
     settings = run.profile.comparison.training(backbone)
     fit_on, _, _ = split(run, None)
     plan = augment.balancing_plan(
-        fit_on.labels, settings.upsample_target, run.generator("plan/six_classes/None"),
-        versions=run.profile.versions, rotation=run.profile.rotation,
+        fit_on.labels, settings.upsample_target, run.generator(f"plan/six_classes/{HOLD_OUT}"),
+        versions=run.profile.versions, rotation=run.profile.rotation, alike=run.profile.random_orientation,
     )  # fmt: skip
     opts = options(run, settings, name=f"range test/{backbone}")
     return range_test.range_test(
@@ -144,13 +194,12 @@ def learning_rates(run: Run, backbone: str) -> pd.DataFrame:
 def collect(run: Run) -> pd.DataFrame:
     """Every finished training that the profile asks for, whoever trained it; see `train_unit` for the columns."""
     plan = run.profile.comparison
-    evaluations = [HOLD_OUT, *(_evaluation(fold) for fold in range(plan.folds))]
     files = sorted((run.dir / "comparison").glob("*.parquet"))
     if not files:
         return pd.DataFrame(columns=["backbone", "evaluation", "depth"])
     rows = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
     asked = rows["backbone"].isin(plan.backbones) & rows["depth"].isin(plan.depths)
-    return rows[asked & rows["evaluation"].isin(evaluations)].reset_index(drop=True)
+    return rows[asked & rows["evaluation"].isin(plan.evaluations)].reset_index(drop=True)
 
 
 def whole_network(rows: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,16 @@ NOTEBOOKS_DIR = LIBRARY.parent / "notebooks"
 
 _COMMON = ("run.py", "results.py", "tables.py", "files.py", "profile.py")
 _COHORT = ("cohorts/**/*.py", "cohorts/**/*.csv", "cohorts/**/*.yaml", "images.py")
-_NETWORK = ("alnet.py", "augment.py", "backbones.py", "training.py", "weights.py")
+_NETWORK = (
+    "alnet.py",
+    "augment.py",
+    "backbones.py",
+    "checkpoints.py",
+    "frozen.py",
+    "timm_backbones.py",
+    "training.py",
+    "weights.py",
+)
 _PLOTS = ("plots.py", "schemes.py", "alnet.mplstyle")
 _STATISTICS = ("evaluation.py", "roc.py", "vote.py", "paper/**/*")
 
@@ -33,6 +42,7 @@ USES: dict[str, tuple[str, ...]] = {
         *_STATISTICS,
         *_CLASSICAL,
         "comparison.py",
+        "units.py",
         "range_test.py",
     ),
     "03_alnet_training": (*_COMMON, *_NETWORK, *_PLOTS, *_STATISTICS, "cells.py", "confounds.py"),
@@ -70,6 +80,13 @@ def outputs(notebook: str) -> list[str]:
     """Files below the run directory that a finished step leaves: a record of each of its items, and its marker."""
     items = [f"items/{id}.json" for id, (_, _, owner) in paper.ITEMS.items() if owner == notebook]
     return [*items, f"done/{notebook}.json"]
+
+
+def units(*, cohort: str, profile: str) -> list[str]:
+    """Markers of the comparison's units, where the profile makes each of them a job of its own."""
+    plan = Profile.load(profile, cohort).comparison
+    asked = [(backbone, name) for backbone in plan.backbones for name in plan.evaluations]
+    return [f"comparison/{backbone}-{name}.json" for backbone, name in asked if plan.units]
 
 
 def marker(notebook: str) -> str:

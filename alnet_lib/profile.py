@@ -57,6 +57,10 @@ class Comparison(Settings):
     lr_max: float = Field(gt=0)
     cycles: int = Field(1, ge=1)
     upsample_target: int = Field(ge=1)
+    units: bool = Field(False, description="each network and fold is a job of its own, side by side or on a cluster")
+    maps_budget: float = Field(
+        4.0, ge=0, description="GB for the maps of frozen blocks in the device's memory; more go to a file"
+    )
     range_test: int = Field(0, ge=0, description="iterations of the learning-rate range test; 0 leaves it out")
 
     @model_validator(mode="after")
@@ -67,6 +71,11 @@ class Comparison(Settings):
         if missing and "default" not in self.iterations:
             raise ValueError(f"iterations are missing for {missing}")
         return self
+
+    @property
+    def evaluations(self) -> tuple[str, ...]:
+        """`hold-out`, and `fold-1` ... for the folds."""
+        return ("hold-out", *(f"fold-{number + 1}" for number in range(self.folds)))
 
     def training(self, backbone: str) -> Training:
         """The settings of one backbone's trainings."""

@@ -47,8 +47,11 @@ def reproduce(
     until: str = "",
     force: str = "",
     dry_run: bool = False,
+    workflow_profile: str = "",
 ) -> int:
     """Bring the run up to date; only what is stale runs. Returns Snakemake's exit code, 0 when all is well.
+
+    workflow_profile: folder with a Snakemake profile, e.g. profiles/slurm, that says where jobs run (docs/cluster.md).
 
     Raises
     ------
@@ -70,6 +73,7 @@ def reproduce(
         sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(run_dir),
         "--cores", str(cores or available()), "--resources", "gpu=1", "--rerun-incomplete", "--nolock",
         *(["--dry-run", "--quiet", "host"] if dry_run else ["--quiet", "all"]),
+        *(["--workflow-profile", str(Path(workflow_profile).resolve())] if workflow_profile else []),
         *forced, "--config", f"cohort={cohort}", f"profile={profile}", f"data={data}", "--", *targets,
     ]  # fmt: skip
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -84,15 +83,7 @@ class Run:
             raise ValueError(f"unknown notebook `{notebook}`: known are {', '.join(NOTEBOOKS)}")
         directory = Path(run_dir) if run_dir else RUNS_DIR / f"{cohort}-{profile}"
         directory.mkdir(parents=True, exist_ok=True)
-        run = cls(notebook, directory.resolve(), cohort, data, Profile.load(profile, cohort))
-        run._quiet_threads()
-        return run
-
-    def _quiet_threads(self) -> None:
-        import torch
-
-        if limit := os.environ.get("ALNET_THREADS"):
-            torch.set_num_threads(int(limit))
+        return cls(notebook, directory.resolve(), cohort, data, Profile.load(profile, cohort))
 
     @property
     def device(self) -> str:
@@ -258,9 +249,13 @@ class Run:
 
     # --- progress ----------------------------------------------------------------------------------------------
 
-    def progress(self, label: str) -> Callable[[int, int], None]:
-        """A callback (done, total) that shows one line which replaces itself, with rate and time left."""
-        return ProgressLine(label, self.dir / "progress" / f"{self.notebook}.txt")
+    def progress(self, label: str, part: str = "") -> Callable[[int, int], None]:
+        """A callback (done, total) that shows one line which replaces itself, with rate and time left.
+
+        part: names the line of one of several jobs that work side by side for this notebook.
+        """
+        name = f"{self.notebook}-{part}" if part else self.notebook
+        return ProgressLine(label, self.dir / "progress" / f"{name}.txt")
 
 
 class ProgressLine:

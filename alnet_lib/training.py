@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +21,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alnet_lib import augment
+from alnet_lib import augment, checkpoints
 from alnet_lib.backbones import Network
 from alnet_lib.files import atomic_path, write_json
 
 Progress = Callable[[int, int], None]
+MapsOf = Callable[[int, np.ndarray], Tensor]
+"""(blocks, plan entries) to the entries' maps after so many frozen blocks: `frozen.FrozenMaps.after`."""
 
 
 class TrainingDiverged(RuntimeError):
@@ -40,6 +42,7 @@ class Images:
     ----------
     pixels: uint8 (m, S, S, 3), may be memory-mapped. rows: int64 (n,), rows of `pixels`. labels: int64 (n,).
     groups: (n,), patient of each image. classes: names of the labels.
+    resident: the images of `rows` as a uint8 tensor on the device, where they were put there (`on`).
     """
 
     pixels: np.ndarray
@@ -47,6 +50,7 @@ class Images:
     labels: np.ndarray
     groups: np.ndarray
     classes: tuple[str, ...]
+    resident: Tensor | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -57,7 +61,15 @@ class Images:
 
     def batch(self, index: np.ndarray, device: torch.device) -> Tensor:
         """float32 (N, 3, S, S) in [0, 1] on `device`."""
+        if self.resident is not None:
+            picked = self.resident[torch.from_numpy(np.asarray(index)).to(self.resident.device)]
+            return picked.to(device).permute(0, 3, 1, 2).float().div_(255)
         return augment.to_float(self.pixels[self.rows[index]], device)
+
+    def on(self, device: torch.device) -> Images:
+        """The same images, their pixels copied to `device` once, so that no batch waits for the host."""
+        pixels = torch.from_numpy(np.require(self.pixels[self.rows], requirements="CW")).to(device)
+        return replace(self, resident=pixels)
 
 
 @dataclass(frozen=True)
@@ -167,12 +179,14 @@ def fit(
     *,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
+    maps_of: MapsOf | None = None,
 ) -> Fitted:
     """Fine-tune the last `options.depth` blocks and the head of `network` in place.
 
     Frozen blocks stay in evaluation mode. With a checkpoint path the state is saved every `checkpoint_every`
     iterations and an interrupted training is taken up there. Out of GPU memory halves the micro-batch and accumulates
-    gradients (noted in the result; batch normalisation then sees smaller batches).
+    gradients (noted in the result; batch normalisation then sees smaller batches). `maps_of` gives the maps after the
+    frozen blocks instead of computing them in every iteration.
 
     Raises
     ------
@@ -187,6 +201,8 @@ def fit(
         raise ValueError(f"{options.label}: labels go up to {train.labels.max()}, classes are {network.classes}")
     device = torch.device(options.device)
     network.to(device, memory_format=torch.channels_last)
+    if device.type == "cuda" and train.resident is None:
+        train = train.on(device)
     prefix, tail = network.parts(options.depth)
     network.requires_grad_(False)
     tail.requires_grad_(True)
@@ -200,7 +216,7 @@ def fit(
         mode="triangular",
         cycle_momentum=False,
     )
-    start, history = _resume(checkpoint, network, optimizer, scheduler)
+    start, history = checkpoints.resume(checkpoint, network, optimizer, scheduler)
     result = Fitted(pd.DataFrame(), math.nan, 0.0, resumed_at=start, micro_batch=options.batch_size)
     batches = Batches(train, plan, options)
     began = time.perf_counter()
@@ -208,7 +224,7 @@ def fit(
         entries = batches(iteration)
         network.eval()
         tail.train()
-        loss = step(network, prefix, tail, train, plan, entries, iteration, options, optimizer, result)
+        loss = step(network, prefix, tail, train, plan, entries, iteration, options, optimizer, result, maps_of)
         if not math.isfinite(loss):
             raise TrainingDiverged(
                 f"{options.label}: the loss is {loss} at iteration {iteration + 1} of {options.iterations}"
@@ -218,7 +234,7 @@ def fit(
         if progress:
             progress(iteration + 1, options.iterations)
         if checkpoint and (iteration + 1) % options.checkpoint_every == 0 and iteration + 1 < options.iterations:
-            _save_checkpoint(checkpoint, network, optimizer, scheduler, iteration + 1, history)
+            checkpoints.save(checkpoint, network, optimizer, scheduler, iteration + 1, history)
     result.seconds = time.perf_counter() - began
     result.history = pd.DataFrame(history, columns=["iteration", "loss", "learning_rate"])
     if len(validation):
@@ -238,6 +254,7 @@ def step(
     options: Options,
     optimizer: torch.optim.Optimizer,
     result: Fitted,
+    maps_of: MapsOf | None = None,
 ) -> float:
     """One optimiser step on the plan's `entries`; the loss before it, which may be infinite or NaN (no step then).
 
@@ -253,17 +270,14 @@ def step(
             total = 0.0
             for first in range(0, len(entries), result.micro_batch):
                 part = entries[first : first + result.micro_batch]
-                images = train.batch(plan.source[part], device)
-                if options.random_orientation:
-                    images = augment.random_orientation(images, rng, options.rotation)
-                else:
-                    images = augment.transform(images, plan, part)
-                if options.colour_jitter:
-                    images = augment.jitter_stain(images, options.colour_jitter, rng)
                 labels = torch.from_numpy(train.labels[plan.source[part]]).to(device)
+                if maps_of and len(prefix):
+                    maps = maps_of(len(prefix), part)
+                else:
+                    images = network.preprocessing(_transformed(train, plan, part, options, rng))
+                    with torch.no_grad(), autocast(options.device, options.precision):
+                        maps = prefix(images.contiguous(memory_format=torch.channels_last))
                 with autocast(options.device, options.precision):
-                    with torch.no_grad():
-                        maps = prefix(network.preprocessing(images).contiguous(memory_format=torch.channels_last))
                     logits = tail(maps)
                 loss = functional.cross_entropy(logits.float(), labels) * (len(part) / len(entries))
                 loss.backward()
@@ -277,6 +291,17 @@ def step(
             result.micro_batch //= 2
             result.notes.append(f"iteration {iteration + 1}: out of memory, micro-batch halved to {result.micro_batch}")
             torch.cuda.empty_cache()
+
+
+def _transformed(
+    train: Images, plan: augment.Plan, part: np.ndarray, options: Options, rng: np.random.Generator
+) -> Tensor:
+    images = train.batch(plan.source[part], torch.device(options.device))
+    if options.random_orientation:
+        images = augment.random_orientation(images, rng, options.rotation)
+    else:
+        images = augment.transform(images, plan, part)
+    return augment.jitter_stain(images, options.colour_jitter, rng) if options.colour_jitter else images
 
 
 def predict(
@@ -294,41 +319,6 @@ def predict(
             if progress:
                 progress(int(index[-1]) + 1, len(images))
     return out
-
-
-def _save_checkpoint(
-    path: Path,
-    network: Network,
-    optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler,
-    iteration: int,
-    history: list[tuple[int, float, float]],
-) -> None:
-    state = {
-        "network": network.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "last_epoch": scheduler.last_epoch,
-        "iteration": iteration,
-        "history": history,
-    }
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        torch.save(state, file)
-
-
-def _resume(
-    path: Path | None,
-    network: Network,
-    optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler,
-) -> tuple[int, list[tuple[int, float, float]]]:
-    if path is None or not path.is_file():
-        return 0, []
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    scheduler.last_epoch = state["last_epoch"]
-    scheduler._last_lr = [group["lr"] for group in optimizer.param_groups]
-    return state["iteration"], [tuple(row) for row in state["history"]]
 
 
 def training_key(network_name: str, train: Images, plan: augment.Plan, options: Options, *extra: str) -> str:

@@ -15,7 +15,9 @@ import torch
 import torchvision
 from torch import Tensor
 
-from alnet_lib.backbones import CAFFE, Network, senet
+from alnet_lib import timm_backbones
+from alnet_lib.backbones import CAFFE, Network, Preprocessing, senet
+from alnet_lib.timm_backbones import TimmBody
 
 
 class WeightsError(RuntimeError):
@@ -78,6 +80,9 @@ def load_imagenet(network: Network, weights_dir: str = "") -> None:
     WeightsError
         the file is not at hand and cannot be downloaded, or does not fit the network.
     """
+    if isinstance(network.blocks[0], TimmBody):
+        _load_timm(network, network.blocks[0], weights_dir)
+        return
     path = find(network.name, weights_dir)
     if path is not None and path.suffix == ".h5":
         state = keras_squeezenet(path)
@@ -88,6 +93,19 @@ def load_imagenet(network: Network, weights_dir: str = "") -> None:
         state = _download(network.name)
     _fill(network, state)
     network.weights = path.name if path is not None else Path(urlparse(source(network.name)).path).name
+
+
+def _load_timm(network: Network, body: TimmBody, weights_dir: str) -> None:
+    try:
+        described = timm_backbones.load(body, network.name, weights_dir)
+    except Exception as error:
+        raise WeightsError(
+            f"weights of {network.name} are not at hand and timm could not download them "
+            f"({type(error).__name__}: {error}). Put timm's file as {network.name}.safetensors into the profile's "
+            "weights_dir, or choose a profile with `weights: none`."
+        ) from error
+    network.preprocessing = Preprocessing(tuple(described["mean"]), tuple(described["std"]))
+    network.weights = f"timm {network.name}"
 
 
 def _download(name: str) -> dict[str, Tensor]:

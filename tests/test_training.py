@@ -113,7 +113,7 @@ def test_accumulated_gradients_equal_the_whole_batch(images):
         prefix, tail = net.parts(5)
         optimizer = torch.optim.SGD(tail.parameters(), lr=0.1)
         entries = np.arange(8)
-        losses.append(training._step(net, prefix, tail, images, plan(images), entries, 0, OPTIONS, optimizer, result))
+        losses.append(training.step(net, prefix, tail, images, plan(images), entries, 0, OPTIONS, optimizer, result))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-5)

@@ -1,0 +1,93 @@
+"""Networks beyond the paper: any model of timm by its name, under the paper's protocol (head, depths, schedule)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+DEPTHS = 5
+
+
+class TimmBody(nn.Module):
+    """A timm model without its classifier, its layers in five groups from the input to the output.
+
+    timm names the order of a model's layers (`group_matcher`); they are dealt into five groups of neighbours, the
+    counterpart of the paper's convolutional blocks. Maps come out as (N, C, H, W), tokens as (N, T, C).
+    """
+
+    def __init__(self, name: str, input_size: int) -> None:
+        super().__init__()
+        import timm
+
+        try:
+            self.model = timm.create_model(name, pretrained=False, num_classes=0, img_size=input_size)
+        except TypeError:  # Convolutional models take any size and know no `img_size`.
+            self.model = timm.create_model(name, pretrained=False, num_classes=0)
+        self.group_of = _groups(self.model)
+        self.trained = DEPTHS
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps or tokens of normalised float images (N, 3, input_size, input_size)."""
+        return self.model.forward_features(images)
+
+    def keep(self, trained: int) -> None:
+        """From now on only the last `trained` groups (1 to 5) train; the others stay frozen and in evaluation mode."""
+        self.trained = trained
+
+    def requires_grad_(self, requires_grad: bool = True) -> TimmBody:
+        """As torch's, but frozen groups never require gradients."""
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(requires_grad and not self._frozen(name))
+        return self
+
+    def train(self, mode: bool = True) -> TimmBody:
+        """As torch's, but frozen groups stay in evaluation mode."""
+        super().train(mode)
+        for name, module in self.model.named_modules():
+            own = [f"{name}.{parameter}" for parameter, _ in module.named_parameters(recurse=False)]
+            if own and all(self._frozen(parameter) for parameter in own):
+                module.eval()
+        return self
+
+    def _frozen(self, parameter: str) -> bool:
+        return self.group_of.get(parameter, DEPTHS - 1) < DEPTHS - self.trained
+
+
+def _groups(model: nn.Module) -> dict[str, int]:
+    from timm.models import group_parameters
+
+    if not hasattr(model, "group_matcher"):
+        raise ValueError(f"timm does not say the order of the layers of {type(model).__name__}")
+    layers = group_parameters(model, model.group_matcher(coarse=False))
+    order = sorted(layers)
+    return {name: number * DEPTHS // len(order) for number, key in enumerate(order) for name in layers[key]}
+
+
+def known(name: str) -> bool:
+    """Whether timm has a model of this name."""
+    import timm
+
+    return timm.is_model(name)
+
+
+def load(body: TimmBody, name: str, weights_dir: str) -> dict:
+    """Fill the body with timm's own weights of this name: from `<weights_dir>/<name>.safetensors`, else downloaded.
+
+    Returns timm's description of the weights (its `mean` and `std` are what they expect of an image).
+
+    Raises
+    ------
+    OSError, RuntimeError, ValueError
+        weights that cannot be had or do not fit, as timm and its hub tell it.
+    """
+    import timm
+
+    file = Path(weights_dir).expanduser() / f"{name}.safetensors"
+    given = {"pretrained_cfg_overlay": {"file": str(file)}} if weights_dir and file.is_file() else {}
+    size = {"img_size": body.model.patch_embed.img_size[0]} if hasattr(body.model, "patch_embed") else {}
+    with torch.random.fork_rng(devices=[]):
+        model = timm.create_model(name, pretrained=True, num_classes=0, **size, **given)
+    body.model.load_state_dict(model.state_dict())
+    return model.pretrained_cfg

@@ -1,0 +1,192 @@
+"""The training engine beside the plain recipe: `python benchmarks/engine.py RUN [--size 64] [--backbone vgg16]`.
+
+RUN is a run directory with a cohort (notebook 01 has run). The plain recipe is what a user would write: torchvision's
+ImageFolder, transforms, a DataLoader with workers, a float32 loop, for each depth anew. Ours decodes the pixels once,
+augments in batches, and computes the maps of frozen blocks once. Both train one network at five depths with the same
+numbers of iterations and images. Every part runs in a process of its own, so that peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional
+from torch.utils.data import DataLoader
+from torchvision import datasets, transforms
+
+from alnet_lib import augment, frozen, images, training
+from alnet_lib.alnet import TASKS
+from alnet_lib.backbones import Preprocessing, build
+from alnet_lib.cohorts.manifest import Cohort
+from alnet_lib.files import cores, write_json
+
+CROP = 0.52
+DEPTHS = (5, 4, 3, 2, 1)
+
+
+def export(run: Path, folder: Path, count: int) -> None:
+    """An ImageFolder tree of the training images of the six groups, at most `count`, as links."""
+    cohort = Cohort.load(run / "cohort")
+    manifest = cohort.manifest[cohort.manifest["split"].eq("train")]
+    names = manifest["cell_type"].map(TASKS["six_classes"][0])
+    chosen = manifest[names.notna()].sample(count, random_state=0)
+    for row in chosen.itertuples():
+        target = folder / names[row.Index] / Path(row.path).name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to((cohort.root / row.path).resolve())
+
+
+def plain(folder: Path, given: argparse.Namespace) -> dict[str, float]:
+    """The plain recipe; see the module's docstring."""
+    normalise = Preprocessing()
+    steps = [transforms.CenterCrop(int(360 * CROP)), transforms.Resize((given.size, given.size))]
+    end = [transforms.ToTensor(), transforms.Normalize(normalise.mean, normalise.std)]
+    flips = [transforms.RandomHorizontalFlip(), transforms.RandomVerticalFlip(), transforms.RandomRotation((0, 60))]
+    dataset = datasets.ImageFolder(str(folder), transforms.Compose([*steps, *flips, *end]))
+    still = datasets.ImageFolder(str(folder), transforms.Compose([*steps, *end]))
+
+    def loader(data: datasets.ImageFolder, shuffle: bool) -> DataLoader:
+        return DataLoader(data, given.batch, shuffle=shuffle, num_workers=given.workers, drop_last=shuffle)
+
+    began = time.perf_counter()
+    seen = sum(len(x) for x, _ in loader(dataset, True))
+    result = {"loading, images/s": seen / (time.perf_counter() - began)}
+    began = time.perf_counter()
+    for depth in DEPTHS:
+        network = build(given.backbone, dataset.classes, given.size, seed=1)
+        tail = network.parts(depth)[1]
+        network.requires_grad_(False)
+        tail.requires_grad_(True)
+        optimizer = torch.optim.Adam(tail.parameters(), lr=1e-5)
+        start, done = time.perf_counter(), 0
+        while done < given.iterations:
+            for x, y in loader(dataset, True):
+                network.eval()
+                tail.train()
+                optimizer.zero_grad()
+                functional.cross_entropy(network(x), y).backward()
+                optimizer.step()
+                done += 1
+                if done == given.iterations:
+                    break
+        if depth == 5:
+            result["training, images/s"] = given.iterations * given.batch / (time.perf_counter() - start)
+    result["five depths, s"] = time.perf_counter() - began
+    network.eval()
+    began = time.perf_counter()
+    with torch.inference_mode():
+        seen = sum(len(network(x)) for x, _ in loader(still, False))
+    result["inference, images/s"] = seen / (time.perf_counter() - began)
+    return result
+
+
+def ours(folder: Path, given: argparse.Namespace, precision: str) -> dict[str, float]:
+    """The kit's engine on the same files and settings; decoding is part of `five depths` and of inference."""
+    files = datasets.ImageFolder(str(folder))
+    labels = np.array([label for _, label in files.samples])
+    began = time.perf_counter()
+    side = given.size
+    with ThreadPoolExecutor(given.workers) as pool:
+        pixels = np.stack(
+            list(pool.map(lambda s: images.resize(images.picture(Path(s[0])), side, crop=CROP), files.samples))
+        )
+    decoding = time.perf_counter() - began
+    data = training.Images(pixels, np.arange(len(labels)), labels, np.arange(len(labels)), tuple(files.classes))
+    plan = augment.balancing_plan(labels, 1, np.random.default_rng(0), alike=True)
+    options = training.Options(
+        iterations=given.iterations, batch_size=given.batch, lr_min=1e-5, lr_max=1e-5, precision=precision
+    )
+    order = training.Batches(data, plan, options)
+    epochs = max(len(data) // given.batch, 1)
+    began = time.perf_counter()
+    for number in range(epochs):
+        entries = order(number)
+        normalised = Preprocessing()(augment.transform(data.batch(plan.source[entries], "cpu"), plan, entries))
+    loading = (time.perf_counter() - began) / epochs
+    result = {"loading, images/s": len(normalised) / loading, "decoding, images/s": len(data) / decoding}
+    began = time.perf_counter()
+    start = build(given.backbone, files.classes, side, seed=1).to(memory_format=torch.channels_last)
+    maps = frozen.FrozenMaps(start, data, plan, options, budget=4e9, folder=folder.parent)
+    nothing = data.take(np.empty(0, int))
+    for depth in DEPTHS:
+        network = build(given.backbone, files.classes, side, seed=1)
+        chosen = training.Options(**{**vars(options), "depth": depth})
+        fitted = training.fit(network, data, plan, nothing, chosen, maps_of=maps.after if depth < 5 else None)
+        if depth == 5:
+            result["training, images/s"] = given.iterations * given.batch / fitted.seconds
+            result["input, % of a training step"] = 100 * loading * given.iterations / fitted.seconds
+    result["five depths, s"] = time.perf_counter() - began + decoding
+    began = time.perf_counter()
+    training.predict(network, data, options)
+    result["inference, images/s"] = len(data) / (time.perf_counter() - began + decoding)
+    return result
+
+
+def main() -> None:
+    """Measure each part in its own process, print ratios, write benchmarks/results/engine.json and .csv."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--backbone", default="vgg16")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--iterations", type=int, default=40)
+    parser.add_argument("--images", type=int, default=640)
+    parser.add_argument("--workers", type=int, default=cores())
+    parser.add_argument("--part", choices=["plain", "float32", "bf16"], help="only this, as JSON")
+    parser.add_argument("--folder", type=Path, help="the ImageFolder tree of --part")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    given = parser.parse_args()
+    if given.part:
+        result = plain(given.folder, given) if given.part == "plain" else ours(given.folder, given, given.part)
+        result["peak memory, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps(result))
+        return
+    columns = {part: _measure(given, part, given.images) for part in ("plain", "float32", "bf16")}
+    table = pd.DataFrame(columns)
+    for part in ("float32", "bf16"):
+        faster = table[part] / table["plain"]
+        lower = table.index.str.endswith((", s", "MB"))
+        table[f"{part}, ratio"] = faster.where(~lower, 1 / faster)
+    sizes = {n: _measure(given, "float32", n) for n in (given.images // 4, given.images // 2, given.images)}
+    growth = {n: n / found["inference, images/s"] for n, found in sizes.items()}
+    print(table.round(2).to_string())
+    print("seconds to decode and classify:", {n: round(s, 2) for n, s in growth.items()})
+    given.out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(given.out / "engine.csv")
+    settings = {key: value for key, value in vars(given).items() if key not in ("run", "out", "part", "folder")}
+    about = {"date": date.today().isoformat(), "platform": platform.platform(), "cores": cores()}
+    write_json(
+        given.out / "engine.json",
+        about | {"torch": torch.__version__, "settings": settings, "seconds_by_images": growth, **table.to_dict()},
+    )
+
+
+def _measure(given: argparse.Namespace, part: str, count: int) -> dict[str, float]:
+    root = Path(tempfile.mkdtemp(prefix="engine-"))
+    try:
+        export(given.run, root / "tree", count)
+        command = [sys.executable, __file__, str(given.run), "--part", part, "--folder", str(root / "tree")]
+        for key in ("backbone", "size", "batch", "iterations", "workers"):
+            command += [f"--{key}", str(getattr(given, key))]
+        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return json.loads(out.strip().splitlines()[-1])
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Maps of frozen blocks: the same losses as the plain loop, made once, dropped on the way, spilled when too large."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from alnet_lib import augment, backbones, frozen, training
+from alnet_lib.training import Images, Options
+
+OPTIONS = Options(iterations=4, batch_size=8, lr_min=1e-4, lr_max=1e-3, checkpoint_every=2, label="test")
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    pixels = rng.integers(0, 120, (40, 32, 32, 3), dtype=np.uint8)
+    pixels[labels == 1, :, :, 0] += 120
+    return Images(pixels, np.arange(40), labels.astype(np.int64), np.arange(40) // 4, ("dark", "red"))
+
+
+@pytest.fixture(scope="module")
+def plan(images):
+    return augment.balancing_plan(images.labels, 25, np.random.default_rng(1))
+
+
+def start(name):
+    return backbones.build(name, ("dark", "red"), 32, seed=3, dropout=0.2)
+
+
+def shared(network, images, plan, folder, budget=1e9, **changed):
+    options = dataclasses.replace(OPTIONS, **changed)
+    return frozen.FrozenMaps(network, images, plan, options, budget=budget, folder=folder)
+
+
+# Adam divides by a gradient's own size, so that rounding grows from step to step: fast where a batch is normalised.
+@pytest.mark.parametrize(("name", "rate"), [("squeezenet1_1", 1e-3), ("densenet121", 1e-7)])
+def test_losses_are_those_of_the_plain_loop(images, plan, tmp_path, name, rate):
+    maps = shared(start(name), images, plan, tmp_path)
+    for depth in (4, 3, 2, 1):
+        options = dataclasses.replace(OPTIONS, depth=depth, lr_max=rate, lr_min=rate / 10)
+        plain = training.fit(start(name), images, plan, images, options)
+        fast = training.fit(start(name), images, plan, images, options, maps_of=maps.after)
+        np.testing.assert_allclose(fast.history["loss"], plain.history["loss"], rtol=1e-4)
+    assert maps.passes == 4 * len(maps.drawn), "an entry passed a block twice"
+
+
+def test_maps_above_the_budget_lie_in_a_file_that_goes(images, plan, tmp_path):
+    in_memory, on_disk = (shared(start("squeezenet1_1"), images, plan, tmp_path, budget) for budget in (1e9, 0))
+    entries = in_memory.drawn[:5]
+    assert torch.equal(in_memory.after(2, entries), on_disk.after(2, entries))
+    assert on_disk.on_disk and not in_memory.on_disk
+    assert len(list(tmp_path.iterdir())) == 1
+    on_disk.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_killed_training_with_maps_ends_with_the_same_numbers(images, plan, tmp_path):
+    options = dataclasses.replace(OPTIONS, depth=2)
+    whole, killed, again = start("squeezenet1_1"), start("squeezenet1_1"), start("squeezenet1_1")
+    undisturbed = training.fit(
+        whole, images, plan, images, options, maps_of=shared(start("squeezenet1_1"), images, plan, tmp_path).after
+    )
+
+    class Killed(Exception):
+        pass
+
+    def kill(done, total):
+        if done == 3:
+            raise Killed
+
+    saved = tmp_path / "checkpoint"
+    with pytest.raises(Killed):
+        maps = shared(start("squeezenet1_1"), images, plan, tmp_path)
+        training.fit(killed, images, plan, images, options, checkpoint=saved, progress=kill, maps_of=maps.after)
+    maps = shared(start("squeezenet1_1"), images, plan, tmp_path)
+    continued = training.fit(again, images, plan, images, options, checkpoint=saved, maps_of=maps.after)
+    assert continued.resumed_at == 2
+    assert continued.history["loss"].tolist() == undisturbed.history["loss"].tolist()
+
+
+def test_transforms_drawn_anew_cannot_be_shared(images, plan, tmp_path):
+    with pytest.raises(ValueError, match="fixed"):
+        shared(start("squeezenet1_1"), images, plan, tmp_path, random_orientation=True)
+
+
+def test_images_on_the_device_are_the_same(images):
+    some = images.take(np.array([3, 1, 7]))
+    index = np.array([2, 0])
+    assert torch.equal(some.batch(index, "cpu"), some.on(torch.device("cpu")).batch(index, torch.device("cpu")))
