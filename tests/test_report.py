@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -122,3 +123,9 @@ def test_the_index_has_an_entry_for_every_table_and_figure(rendered):
     for id in paper.ITEMS:
         assert results.label(id) in text
     assert "notebook 07_scorecard has not run" in text
+
+
+def test_the_gallerys_style_leaves_the_notebooks_cells_alone():
+    style = (Path(report.__file__).parent / "templates" / "report.css").read_text(encoding="utf-8")
+    loose = re.findall(r"(?:^|[},])\s*\.cell\b[^{]*", style, flags=re.MULTILINE)
+    assert not loose, "nbconvert calls a notebook's cells `.cell` too"
