@@ -37,8 +37,8 @@ def section(run: Path) -> str:
     lines = [
         f"### `{cohort['name']}` ({kind}), profile `{about['profile']['name']}`",
         "",
-        f"{cohort['images']:,} images of {cohort['smears']} smears; {there} of 21 tables and figures, the others "
-        f"unavailable with their reason; {seconds / 60:.0f} minutes of notebooks on {about['device']} "
+        f"{cohort['images']:,} images of {cohort['smears']} smears; {there} of 21 tables and figures"
+        f"{'' if there == 21 else ', the others unavailable with their reason'}; {seconds / 60:.0f} minutes of notebooks on {about['device']} "
         f"({about['precision']}, {about['platform']}, torch {about['packages']['torch']}), {about['begun'][:10]}.",
         "",
         "| | the paper, its own patients | this run (95% interval) |",
