@@ -34,11 +34,12 @@ def section(run: Path) -> str:
     values = {value["key"]: value for item in content["items"] for value in item["values"]}
     there = sum(item["status"] == "reproduced" for item in content["items"] if not item["id"].startswith("extra"))
     kind = {"synthetic": "drawn, not patients", "public": "real patients"}.get(cohort["kind"], cohort["kind"])
+    lacking = "" if there == 21 else ", the others unavailable with their reason"
     lines = [
         f"### `{cohort['name']}` ({kind}), profile `{about['profile']['name']}`",
         "",
-        f"{cohort['images']:,} images of {cohort['smears']} smears; {there} of 21 tables and figures"
-        f"{'' if there == 21 else ', the others unavailable with their reason'}; {seconds / 60:.0f} minutes of notebooks on {about['device']} "
+        f"{cohort['images']:,} images of {cohort['smears']} smears; {there} of 21 tables and figures{lacking}; "
+        f"{seconds / 60:.0f} minutes of notebooks on {about['device']} "
         f"({about['precision']}, {about['platform']}, torch {about['packages']['torch']}), {about['begun'][:10]}.",
         "",
         "| | the paper, its own patients | this run (95% interval) |",
