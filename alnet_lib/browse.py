@@ -1,4 +1,4 @@
-"""Looking at smears and cells in JupyterLab: `alnet.show(run, name)`, and a small browser with a movable threshold."""
+"""Looking at smears, cells and feature maps in JupyterLab: `alnet.show(run, name)`, and two small browsers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from torch import nn
 
-from alnet_lib import plots, vote
+from alnet_lib import maps, plots, training, vote
+from alnet_lib.backbones import Network
 from alnet_lib.cohorts.vocabulary import LABELS, MODULE_1_CLASSES
+from alnet_lib.feature_maps import PAPERS_MAP
 from alnet_lib.run import Run
 
 ACROSS, MOST = 8, 40
@@ -115,3 +118,48 @@ def browser(run: Run, *, split: str = "test") -> Any:
     threshold.observe(update, "value")
     update()
     return ipywidgets.VBox([ipywidgets.HBox([smear, threshold]), out])
+
+
+def layers(network: Network) -> list[tuple[int, int]]:
+    """(block, layer) of every convolution, both counted from 1."""
+    counts = [sum(isinstance(module, nn.Conv2d) for module in block.modules()) for block in network.blocks]
+    return [(block, layer) for block, n in enumerate(counts, start=1) for layer in range(1, n + 1)]
+
+
+def map_browser(run: Run, *, module: str = "module_1", split: str = "test") -> Any:
+    """An ipywidgets box: choose a cell and a convolution of a trained module, see all maps of that layer as a grid.
+
+    Without a live kernel the first cell's maps of the paper's layer (Fig. 7B) are shown still.
+
+    Raises
+    ------
+    MissingArtefact
+        notebook 03 has not run, or the cohort could not train this module.
+    """
+    import ipywidgets
+    from IPython.display import display
+
+    network, _ = training.load_network(run.need(f"models/{module}.safetensors", "03_alnet_training"))
+    cells, rows = _cells(run)
+    offered = np.flatnonzero(cells["split"].eq(split))
+    told = cells["cell_type"].map(LABELS).fillna("unlabelled")
+    cell = ipywidgets.Dropdown(
+        options=[(f"{cells['image_id'][i]} ({told[i]})", int(rows[i])) for i in offered], description="Cell"
+    )
+    known = layers(network)
+    layer = ipywidgets.Dropdown(
+        options=[(f"block {b}, layer {n}", (b, n)) for b, n in known],
+        value=PAPERS_MAP[:2] if PAPERS_MAP[:2] in known else known[0],
+        description="Layer",
+    )
+    out = ipywidgets.Output()
+
+    def update(*_: Any) -> None:
+        with out:
+            out.clear_output(wait=True)
+            display(maps.grid(run.pixels()[cell.value], network, *layer.value))
+
+    cell.observe(update, "value")
+    layer.observe(update, "value")
+    update()
+    return ipywidgets.VBox([ipywidgets.HBox([cell, layer]), out])

@@ -108,6 +108,9 @@ def test_smears_and_cells_are_shown_and_browsed(smoke):
     dropdown, slider = box.children[0].children
     assert len(dropdown.options) == cells[cells["split"].eq("test")]["smear_id"].nunique()
     slider.value, dropdown.index = 0.9, len(dropdown.options) - 1
+    cell, layer = browse.map_browser(run).children[0].children
+    assert layer.value == (3, 1) and len(layer.options) == 13
+    layer.value, cell.index = (1, 2), 1
 
 
 @pytest.mark.slow
