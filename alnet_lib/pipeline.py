@@ -16,7 +16,7 @@ from alnet_lib.profile import Profile
 LIBRARY = Path(__file__).resolve().parent
 NOTEBOOKS_DIR = LIBRARY.parent / "notebooks"
 
-_COMMON = ("run.py", "results.py", "tables.py", "files.py", "profile.py")
+_COMMON = ("alnet.py", "cohorts/vocabulary.py", "run.py", "results.py", "tables.py", "files.py", "profile.py")
 _COHORT = ("cohorts/**/*.py", "cohorts/**/*.csv", "cohorts/**/*.yaml", "images.py")
 _NETWORK = (
     "alnet.py",
@@ -46,7 +46,7 @@ USES: dict[str, tuple[str, ...]] = {
         "range_test.py",
     ),
     "03_alnet_training": (*_COMMON, *_NETWORK, *_PLOTS, *_STATISTICS, "cells.py", "confounds.py"),
-    "04_smear_roc": (*_COMMON, *_PLOTS, *_STATISTICS, "smears.py", "rigour.py", "calibration.py"),
+    "04_smear_roc": (*_COMMON, *_PLOTS, *_STATISTICS, "smears.py", "rigour.py", "calibration.py", "browse.py"),
     "05_external_validation": (
         *_COMMON,
         *_NETWORK,

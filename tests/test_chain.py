@@ -1,5 +1,6 @@
 """The whole chain at smoke size, as a user runs it, and what can go wrong on the way."""
 
+import ast
 import json
 import os
 import re
@@ -253,3 +254,19 @@ def test_the_chain_runs_on_a_handful_of_real_images(jhu_folder, tmp_path):
     for id in ("table_05", "table_07b"):
         assert items[id]["status"] == "unavailable" and "lymphoblast" in items[id]["reason"].lower()
     assert "Public cohort" in (run / "report" / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("notebook", pipeline.USES)
+def test_a_notebook_is_stale_when_a_module_changes_that_it_imports(notebook):
+    cells = json.loads((pipeline.NOTEBOOKS_DIR / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    imported = set()
+    for line in ast.walk(ast.parse(code)):
+        if isinstance(line, ast.ImportFrom) and line.module.split(".")[0] == "alnet_lib":
+            folder = pipeline.LIBRARY.joinpath(*line.module.split(".")[1:])
+            names = (
+                [folder / f"{name.name}.py" for name in line.names] if folder.is_dir() else [folder.with_suffix(".py")]
+            )
+            imported |= {path for path in names if path.is_file()}
+    used = {path for pattern in pipeline.USES[notebook] for path in pipeline.LIBRARY.glob(pattern)}
+    assert imported and imported <= used
