@@ -84,9 +84,15 @@ def balancing_plan(
     )
 
 
-def to_float(pixels: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+def to_tensor(pixels: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """The array as a tensor on `device`; pixels that may not be written to (memory-mapped) are copied."""
+    return torch.from_numpy(np.require(pixels, requirements="CW")).to(device)
+
+
+def to_float(pixels: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
     """uint8 (N, S, S, 3) to float32 (N, 3, S, S) in [0, 1] on `device`, channels last in memory."""
-    return torch.from_numpy(np.require(pixels, requirements="CW")).to(device).permute(0, 3, 1, 2).float().div_(255)
+    whole = pixels.to(device) if isinstance(pixels, Tensor) else to_tensor(pixels, device)
+    return whole.permute(0, 3, 1, 2).float().div_(255)
 
 
 def transform(images: Tensor, plan: Plan, entries: np.ndarray) -> Tensor:

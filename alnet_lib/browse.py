@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from torch import nn
 
-from alnet_lib import maps, plots, training, vote
-from alnet_lib.backbones import Network
+from alnet_lib import feature_maps, maps, plots, training, vote
 from alnet_lib.cohorts.vocabulary import LABELS, MODULE_1_CLASSES
-from alnet_lib.feature_maps import PAPERS_MAP
 from alnet_lib.run import Run
 
 ACROSS, MOST = 8, 40
@@ -98,7 +96,6 @@ def browser(run: Run, *, split: str = "test") -> Any:
     split: which smears are offered. Without a live kernel (as in the report) the first smear is shown still.
     """
     import ipywidgets
-    from IPython.display import display
 
     cells, _ = _cells(run)
     offered = cells[cells["split"].eq(split) & cells["selected"]]
@@ -107,23 +104,7 @@ def browser(run: Run, *, split: str = "test") -> Any:
     threshold = ipywidgets.FloatSlider(
         run.profile.threshold, min=0, max=0.95, step=0.05, description="Threshold", continuous_update=False
     )
-    out = ipywidgets.Output()
-
-    def update(*_: Any) -> None:
-        with out:
-            out.clear_output(wait=True)
-            display(show(run, smear.value, threshold=threshold.value))
-
-    smear.observe(update, "value")
-    threshold.observe(update, "value")
-    update()
-    return ipywidgets.VBox([ipywidgets.HBox([smear, threshold]), out])
-
-
-def layers(network: Network) -> list[tuple[int, int]]:
-    """(block, layer) of every convolution, both counted from 1."""
-    counts = [sum(isinstance(module, nn.Conv2d) for module in block.modules()) for block in network.blocks]
-    return [(block, layer) for block, n in enumerate(counts, start=1) for layer in range(1, n + 1)]
+    return _live(lambda: show(run, smear.value, threshold=threshold.value), smear, threshold)
 
 
 def map_browser(run: Run, *, module: str = "module_1", split: str = "test") -> Any:
@@ -137,7 +118,6 @@ def map_browser(run: Run, *, module: str = "module_1", split: str = "test") -> A
         notebook 03 has not run, or the cohort could not train this module.
     """
     import ipywidgets
-    from IPython.display import display
 
     network, _ = training.load_network(run.need(f"models/{module}.safetensors", "03_alnet_training"))
     cells, rows = _cells(run)
@@ -146,20 +126,29 @@ def map_browser(run: Run, *, module: str = "module_1", split: str = "test") -> A
     cell = ipywidgets.Dropdown(
         options=[(f"{cells['image_id'][i]} ({told[i]})", int(rows[i])) for i in offered], description="Cell"
     )
-    known = layers(network)
+    known = feature_maps.layers(network)
     layer = ipywidgets.Dropdown(
         options=[(f"block {b}, layer {n}", (b, n)) for b, n in known],
-        value=PAPERS_MAP[:2] if PAPERS_MAP[:2] in known else known[0],
+        value=feature_maps.PAPERS_MAP[:2] if feature_maps.PAPERS_MAP[:2] in known else known[0],
         description="Layer",
     )
+    pixels = run.pixels()
+    return _live(lambda: maps.grid(pixels[cell.value], network, *layer.value), cell, layer)
+
+
+def _live(draw: Callable[[], Figure], *controls: Any) -> Any:
+    """The controls above a figure that is drawn again when one of them changes."""
+    import ipywidgets
+    from IPython.display import display
+
     out = ipywidgets.Output()
 
     def update(*_: Any) -> None:
         with out:
             out.clear_output(wait=True)
-            display(maps.grid(run.pixels()[cell.value], network, *layer.value))
+            display(draw())
 
-    cell.observe(update, "value")
-    layer.observe(update, "value")
+    for control in controls:
+        control.observe(update, "value")
     update()
-    return ipywidgets.VBox([ipywidgets.HBox([cell, layer]), out])
+    return ipywidgets.VBox([ipywidgets.HBox(controls), out])

@@ -23,11 +23,11 @@ from alnet_lib.alnet import TASKS, begin, engine_hash, labelled, options, planne
 from alnet_lib.backbones import Network, title
 from alnet_lib.files import atomic_path
 from alnet_lib.frozen import FrozenMaps
+from alnet_lib.profile import HOLD_OUT
 from alnet_lib.results import Value
 from alnet_lib.run import Run
 from alnet_lib.training import Images, Options
 
-HOLD_OUT = "hold-out"
 WHOLE = 5
 DEPTH_NAMES = {1: "1", 2: "2", 3: "3", 4: "4", 5: "Whole"}
 
@@ -81,26 +81,26 @@ def train_unit(run: Run, backbone: str, evaluation: str = HOLD_OUT) -> pd.DataFr
     iterations, validation_accuracy, testing_accuracy (in [0, 1]), test_images, training_minutes,
     classification_seconds. The test images' true and predicted classes are kept beside it for the confusion matrix.
     """
-    comparison, profile = run.profile.comparison, run.profile
-    settings = comparison.training(backbone)
     fold = None if evaluation == HOLD_OUT else int(evaluation.removeprefix("fold-")) - 1
-    images = split(run, fold)
-    plan = augment.balancing_plan(
-        images[0].labels, settings.upsample_target, run.generator(f"plan/six_classes/{evaluation}"),
+    unit = _Unit(run, backbone, evaluation, split(run, fold))
+    return pd.DataFrame([unit.training(depth) for depth in sorted(run.profile.comparison.depths, reverse=True)])
+
+
+def _plan(run: Run, fit_on: Images, evaluation: str) -> augment.Plan:
+    profile = run.profile
+    return augment.balancing_plan(
+        fit_on.labels, profile.comparison.upsample_target, run.generator(f"plan/six_classes/{evaluation}"),
         versions=profile.versions, rotation=profile.rotation, alike=profile.random_orientation,
     )  # fmt: skip
-    unit = _Unit(run, backbone, evaluation, images, plan)
-    return pd.DataFrame([unit.training(depth) for depth in sorted(comparison.depths, reverse=True)])
 
 
 class _Unit:
     """One network under one evaluation: its start and the maps of its frozen blocks are made once, when needed."""
 
-    def __init__(
-        self, run: Run, backbone: str, evaluation: str, images: tuple[Images, Images, Images], plan: augment.Plan
-    ) -> None:
-        self.run, self.backbone, self.evaluation, self.plan = run, backbone, evaluation, plan
+    def __init__(self, run: Run, backbone: str, evaluation: str, images: tuple[Images, Images, Images]) -> None:
+        self.run, self.backbone, self.evaluation = run, backbone, evaluation
         self.fit_on, self.validation, self.test = images
+        self.plan = _plan(run, self.fit_on, evaluation)
         self.name = f"{backbone}-{evaluation}"
         self.scratch = run.dir / "comparison" / "scratch" / self.name
 
@@ -110,10 +110,14 @@ class _Unit:
         return begin(self.run, self.backbone, self.fit_on, name=self.backbone).to(self.run.device)
 
     @cached_property
+    def resident(self) -> Images:
+        """The images to fit on, on the GPU where there is one: once for all depths."""
+        return self.fit_on.on(torch.device("cuda")) if self.run.device == "cuda" else self.fit_on
+
+    @cached_property
     def maps(self) -> FrozenMaps:
         budget = 1e9 * self.run.profile.comparison.maps_budget
-        on_device = self.fit_on.on(torch.device("cuda")) if self.run.device == "cuda" else self.fit_on
-        return FrozenMaps(self.start, on_device, self.plan, self.options(WHOLE), budget=budget, folder=self.scratch)
+        return FrozenMaps(self.start, self.resident, self.plan, self.options(WHOLE), budget=budget, folder=self.scratch)
 
     def options(self, depth: int) -> Options:
         settings = self.run.profile.comparison.training(self.backbone)
@@ -137,8 +141,9 @@ class _Unit:
         network = copy.deepcopy(self.start)
         shared = self.maps.after if len(network.parts(depth)[0]) else None
         fitted = training.fit(
-            network, self.fit_on, self.plan, self.validation, opts, checkpoint=checkpoint, progress=line, maps_of=shared
-        )
+            network, self.resident, self.plan, self.validation, opts,
+            checkpoint=checkpoint, progress=line, maps_of=shared,
+        )  # fmt: skip
         if shared and depth == min(run.profile.comparison.depths):
             self.maps.close()
             shutil.rmtree(self.scratch, ignore_errors=True)
@@ -180,10 +185,7 @@ def learning_rates(run: Run, backbone: str) -> pd.DataFrame:
     """The range test of one network on the hold-out split's training images; see `range_test.range_test`."""
     settings = run.profile.comparison.training(backbone)
     fit_on, _, _ = split(run, None)
-    plan = augment.balancing_plan(
-        fit_on.labels, settings.upsample_target, run.generator(f"plan/six_classes/{HOLD_OUT}"),
-        versions=run.profile.versions, rotation=run.profile.rotation, alike=run.profile.random_orientation,
-    )  # fmt: skip
+    plan = _plan(run, fit_on, HOLD_OUT)
     opts = options(run, settings, name=f"range test/{backbone}")
     return range_test.range_test(
         begin(run, backbone, fit_on, name=backbone), fit_on, plan, opts,

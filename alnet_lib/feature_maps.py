@@ -24,10 +24,20 @@ def convolution(network: Network, block: int, layer: int) -> nn.Conv2d:
     """
     if not 1 <= block <= len(network.blocks):
         raise ValueError(f"block {block}: a network has {len(network.blocks)}")
-    layers = [module for module in network.blocks[block - 1].modules() if isinstance(module, nn.Conv2d)]
+    layers = _convolutions(network.blocks[block - 1])
     if not 1 <= layer <= len(layers):
         raise ValueError(f"layer {layer}: block {block} of {network.name} has {len(layers)} convolutions")
     return layers[layer - 1]
+
+
+def layers(network: Network) -> list[tuple[int, int]]:
+    """(block, layer) of every convolution, both counted from 1."""
+    counts = [len(_convolutions(block)) for block in network.blocks]
+    return [(block, layer) for block, n in enumerate(counts, start=1) for layer in range(1, n + 1)]
+
+
+def _convolutions(block: nn.Module) -> list[nn.Conv2d]:
+    return [module for module in block.modules() if isinstance(module, nn.Conv2d)]
 
 
 def activations(network: Network, images: Tensor, block: int, layer: int) -> Tensor:

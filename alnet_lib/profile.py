@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from alnet_lib.files import sha256
 
+HOLD_OUT = "hold-out"
+"""The evaluation on the cohort's own split; the others are `fold-1` ..."""
 PROFILES_DIR = Path(__file__).resolve().parent.parent / "profiles"
 
 
@@ -75,7 +77,7 @@ class Comparison(Settings):
     @property
     def evaluations(self) -> tuple[str, ...]:
         """`hold-out`, and `fold-1` ... for the folds."""
-        return ("hold-out", *(f"fold-{number + 1}" for number in range(self.folds)))
+        return (HOLD_OUT, *(f"fold-{number + 1}" for number in range(self.folds)))
 
     def training(self, backbone: str) -> Training:
         """The settings of one backbone's trainings."""

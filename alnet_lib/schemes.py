@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
 
-from alnet_lib.backbones import ARCHITECTURES, Network
+from alnet_lib.backbones import Network, title
 from alnet_lib.cohorts.vocabulary import LABELS
 from alnet_lib.plots import CLASS_COLOURS, PAGE, _figure, style
 from alnet_lib.vote import OF_MODULE_1, OF_MODULE_2
@@ -54,7 +54,7 @@ def pipeline_scheme(module_1: Network, module_2: Network | None, threshold: floa
             1.9,
             2.0,
             1.0,
-            f"module 1\n{ARCHITECTURES[module_1.name].title}\n{len(module_1.classes)} classes",
+            f"module 1\n{title(module_1.name)}\n{len(module_1.classes)} classes",
             "#DCEBF7",
         )
         _arrow(axes, (1.8, 2.4), (2.4, 2.4))
@@ -73,15 +73,15 @@ def pipeline_scheme(module_1: Network, module_2: Network | None, threshold: floa
         if module_2 is None:
             _box(axes, 7.7, y, 1.8, 0.62, "no module 2", edge="0.7")
         else:
-            _box(axes, 7.65, y - 0.1, 1.75, 0.82, f"module 2\n{ARCHITECTURES[module_2.name].title}", "#FBE6D5")
+            _box(axes, 7.65, y - 0.1, 1.75, 0.82, f"module 2\n{title(module_2.name)}", "#FBE6D5")
             _arrow(axes, (7.3, y + 0.31), (7.65, y + 0.31))
             for j, name in enumerate(module_2.classes):
                 label = OF_MODULE_2[name]
                 _box(axes, 9.9 + j * 1.05, y, 0.95, 0.62, label, edge=CLASS_COLOURS[label])
             _arrow(axes, (9.4, y + 0.31), (9.9, y + 0.31))
-        second = "no module 2" if module_2 is None else f"module 2 ({ARCHITECTURES[module_2.name].title})"
+        second = "no module 2" if module_2 is None else f"module 2 ({title(module_2.name)})"
         figure.alt = (
-            f"Scheme: cell images of a smear go to module 1 ({ARCHITECTURES[module_1.name].title}), which tells "
+            f"Scheme: cell images of a smear go to module 1 ({title(module_1.name)}), which tells "
             f"{', '.join(LABELS[c].lower() for c in classes)}; smears of blasts go on to {second}. "
             f"A class with more than {threshold:.0%} of the cells gives the diagnosis."
         )
@@ -94,9 +94,7 @@ def module_scheme(modules: list[Network]) -> Figure:
         figure, axes = _canvas(12, 0.2 + 2.1 * len(modules))
         for row, network in enumerate(modules):
             y = 0.35 + 2.1 * (len(modules) - 1 - row)
-            axes.text(
-                0.05, y + 1.5, f"module {row + 1}: {ARCHITECTURES[network.name].title}", weight="bold", va="bottom"
-            )
+            axes.text(0.05, y + 1.5, f"module {row + 1}: {title(network.name)}", weight="bold", va="bottom")
             size = network.input_size
             _box(axes, 0.05, y, 1.0, 1.3, f"image\n{size}×{size}×3")
             x = 1.35
@@ -111,7 +109,7 @@ def module_scheme(modules: list[Network]) -> Figure:
                 _arrow(axes, (x - 0.3, y + 0.65), (x, y + 0.65))
                 x += 0.85
         described = "; ".join(
-            f"module {i}: {ARCHITECTURES[n.name].title}, maps {_shapes(n)}, "
+            f"module {i}: {title(n.name)}, maps {_shapes(n)}, "
             f"{n.head.fc1.in_features} features to {n.head.fc1.out_features}, {n.head.fc2.out_features}, "
             f"{len(n.classes)} classes"
             for i, n in enumerate(modules, start=1)

@@ -19,12 +19,8 @@ class TimmBody(nn.Module):
 
     def __init__(self, name: str, input_size: int) -> None:
         super().__init__()
-        import timm
-
-        try:
-            self.model = timm.create_model(name, pretrained=False, num_classes=0, img_size=input_size)
-        except TypeError:  # Convolutional models take any size and know no `img_size`.
-            self.model = timm.create_model(name, pretrained=False, num_classes=0)
+        self.input_size = input_size
+        self.model = _create(name, input_size, pretrained=False)
         self.group_of = _groups(self.model)
         self.trained = DEPTHS
 
@@ -55,6 +51,15 @@ class TimmBody(nn.Module):
         return self.group_of.get(parameter, DEPTHS - 1) < DEPTHS - self.trained
 
 
+def _create(name: str, input_size: int, **given: object) -> nn.Module:
+    import timm
+
+    try:
+        return timm.create_model(name, num_classes=0, img_size=input_size, **given)
+    except TypeError:  # Convolutional models take any size and know no `img_size`.
+        return timm.create_model(name, num_classes=0, **given)
+
+
 def _groups(model: nn.Module) -> dict[str, int]:
     from timm.models import group_parameters
 
@@ -82,12 +87,9 @@ def load(body: TimmBody, name: str, weights_dir: str) -> dict:
     OSError, RuntimeError, ValueError
         weights that cannot be had or do not fit, as timm and its hub tell it.
     """
-    import timm
-
     file = Path(weights_dir).expanduser() / f"{name}.safetensors"
     given = {"pretrained_cfg_overlay": {"file": str(file)}} if weights_dir and file.is_file() else {}
-    size = {"img_size": body.model.patch_embed.img_size[0]} if hasattr(body.model, "patch_embed") else {}
     with torch.random.fork_rng(devices=[]):
-        model = timm.create_model(name, pretrained=True, num_classes=0, **size, **given)
+        model = _create(name, body.input_size, pretrained=True, **given)
     body.model.load_state_dict(model.state_dict())
     return model.pretrained_cfg

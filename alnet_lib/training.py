@@ -61,15 +61,13 @@ class Images:
 
     def batch(self, index: np.ndarray, device: torch.device) -> Tensor:
         """float32 (N, 3, S, S) in [0, 1] on `device`."""
-        if self.resident is not None:
-            picked = self.resident[torch.from_numpy(np.asarray(index)).to(self.resident.device)]
-            return picked.to(device).permute(0, 3, 1, 2).float().div_(255)
-        return augment.to_float(self.pixels[self.rows[index]], device)
+        if self.resident is None:
+            return augment.to_float(self.pixels[self.rows[index]], device)
+        return augment.to_float(self.resident[torch.from_numpy(index).to(self.resident.device)], device)
 
     def on(self, device: torch.device) -> Images:
         """The same images, their pixels copied to `device` once, so that no batch waits for the host."""
-        pixels = torch.from_numpy(np.require(self.pixels[self.rows], requirements="CW")).to(device)
-        return replace(self, resident=pixels)
+        return replace(self, resident=augment.to_tensor(self.pixels[self.rows], device))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def ours(folder: Path, given: argparse.Namespace, precision: str) -> dict[str, f
     nothing = data.take(np.empty(0, int))
     for depth in DEPTHS:
         network = build(given.backbone, files.classes, side, seed=1)
-        chosen = training.Options(**{**vars(options), "depth": depth})
+        chosen = replace(options, depth=depth)
         fitted = training.fit(network, data, plan, nothing, chosen, maps_of=maps.after if depth < 5 else None)
         if depth == 5:
             result["training, images/s"] = given.iterations * given.batch / fitted.seconds

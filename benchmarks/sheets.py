@@ -1,7 +1,7 @@
 """Contact sheets of drawn cells for docs/ and the README: `python benchmarks/sheets.py [SCREENSHOT]`.
 
-docs/twin.png: every cell type. docs/segmentation.png: outlines that the segmentation finds. With a screenshot of a
-report, figures/overview.png puts both side by side. No picture of a patient is used.
+docs/twin.jpg: every cell type. docs/segmentation.jpg: outlines that the segmentation finds. With a screenshot of a
+report, figures/overview.jpg puts both side by side. No picture of a patient is used.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def sheet(pictures: dict[str, list[np.ndarray]]) -> np.ndarray:
 
 
 def write(path: Path, picture: np.ndarray) -> None:
-    """Write an RGB picture as PNG."""
+    """Write an RGB picture as JPEG: as PNG the sheets are megabytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), picture[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    cv2.imwrite(str(path), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
 def main(screenshot: str = "") -> None:
@@ -65,16 +65,16 @@ def main(screenshot: str = "") -> None:
         flat = pool(delayed(synthetic.draw)(row) for own in chosen.values() for row in own)
     pictures = {name: flat[i * ACROSS : (i + 1) * ACROSS] for i, name in enumerate(chosen)}
     cells = sheet(pictures)
-    write(ROOT / "docs" / "twin.png", cells)
+    write(ROOT / "docs" / "twin.jpg", cells)
     few = {name: [outlined(p) for p in own[:6]] for name, own in pictures.items()}
-    write(ROOT / "docs" / "segmentation.png", sheet(few))
+    write(ROOT / "docs" / "segmentation.jpg", sheet(few))
     if screenshot:
         page = cv2.imread(screenshot)[:, :, ::-1]
         height = 900
         parts = [cv2.resize(p, (round(p.shape[1] * height / p.shape[0]), height), interpolation=cv2.INTER_AREA)
                  for p in (cells, page[: round(page.shape[1] * 1.25)])]  # fmt: skip
         gap = np.full((height, 24, 3), 255, np.uint8)
-        write(ROOT / "figures" / "overview.png", np.hstack([parts[0], gap, parts[1]]))
+        write(ROOT / "figures" / "overview.jpg", np.hstack([parts[0], gap, parts[1]]))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from alnet_lib import cohorts
+from alnet_lib.training import Images
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +45,13 @@ def weights_sample():
 def lmu_metadata():
     """The folder with annotations.dat of AML-Cytomorphology_LMU, named by $ALNET_LMU_METADATA."""
     return _folder_named_by("ALNET_LMU_METADATA", "the annotations of AML-Cytomorphology_LMU")
+
+
+@pytest.fixture(scope="session")
+def images():
+    """Two classes that differ in colour: 40 images of 32 x 32."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    pixels = rng.integers(0, 120, (40, 32, 32, 3), dtype=np.uint8)
+    pixels[labels == 1, :, :, 0] += 120
+    return Images(pixels, np.arange(40), labels.astype(np.int64), np.arange(40) // 4, ("dark", "red"))

@@ -7,18 +7,9 @@ import pytest
 import torch
 
 from alnet_lib import augment, backbones, frozen, training
-from alnet_lib.training import Images, Options
+from alnet_lib.training import Options
 
 OPTIONS = Options(iterations=4, batch_size=8, lr_min=1e-4, lr_max=1e-3, checkpoint_every=2, label="test")
-
-
-@pytest.fixture(scope="module")
-def images():
-    rng = np.random.default_rng(0)
-    labels = np.arange(40) % 2
-    pixels = rng.integers(0, 120, (40, 32, 32, 3), dtype=np.uint8)
-    pixels[labels == 1, :, :, 0] += 120
-    return Images(pixels, np.arange(40), labels.astype(np.int64), np.arange(40) // 4, ("dark", "red"))
 
 
 @pytest.fixture(scope="module")

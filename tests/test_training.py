@@ -8,19 +8,9 @@ import torch
 
 from alnet_lib import augment, training
 from alnet_lib.backbones import build
-from alnet_lib.training import Images, Options, TrainingDiverged
+from alnet_lib.training import Options, TrainingDiverged
 
 OPTIONS = Options(iterations=6, batch_size=8, lr_min=1e-4, lr_max=1e-3, checkpoint_every=3, label="squeezenet1_1, test")
-
-
-@pytest.fixture(scope="module")
-def images():
-    """Two classes that differ in colour: 40 images of 32 x 32."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(40) % 2
-    pixels = rng.integers(0, 120, (40, 32, 32, 3), dtype=np.uint8)
-    pixels[labels == 1, :, :, 0] += 120
-    return Images(pixels, np.arange(40), labels.astype(np.int64), np.arange(40) // 4, ("dark", "red"))
 
 
 def network(seed=0):
