@@ -7,6 +7,7 @@ parquet file; a finished training is never repeated.
 from __future__ import annotations
 
 import copy
+import math
 import shutil
 import time
 from dataclasses import replace
@@ -51,14 +52,22 @@ def split(run: Run, fold: int | None) -> tuple[Images, Images, Images]:
             everything.labels, run.profile.validation_fraction, run.generator("validation/six_classes")
         )
         test = labelled(run, "six_classes", split="test", classes=everything.classes)
-        return everything.take(inner), everything.take(held), test
+        return everything.take(inner), everything.take(_some(run, held, HOLD_OUT)), test
     manifest = run.cohort().manifest
     own = manifest["split"].isin(["train", "test"]) & manifest["cell_type"].isin(TASKS["six_classes"][0])
     fold_of = smear_folds(manifest[own], run.profile.comparison.folds, run.generator("folds"))
     images = labelled(run, "six_classes", split=None, classes=everything.classes)
     number = fold_of.reindex(manifest.index).to_numpy(float)[images.rows]
     others = images.take(~np.isnan(number) & (number != fold))
-    return others, images.take(np.zeros(len(images), bool)), images.take(number == fold)
+    held = _some(run, np.flatnonzero(number == fold), f"fold-{fold + 1}")
+    return others, images.take(np.zeros(len(images), bool)), images.take(held)
+
+
+def _some(run: Run, index: np.ndarray, evaluation: str) -> np.ndarray:
+    most = run.profile.comparison.judged_on
+    if not most or len(index) <= most:
+        return index
+    return np.sort(run.generator(f"judged on/{evaluation}").permutation(index)[:most])
 
 
 def possible(run: Run) -> bool:
@@ -79,7 +88,8 @@ def train_unit(run: Run, backbone: str, evaluation: str = HOLD_OUT) -> pd.DataFr
 
     All depths start from the same weights and see the same batches. Columns: backbone, evaluation, depth (1 to 5),
     iterations, validation_accuracy, testing_accuracy (in [0, 1]), test_images, training_minutes,
-    classification_seconds. The test images' true and predicted classes are kept beside it for the confusion matrix.
+    classification_seconds. As in Table 3, depths below the whole network have no testing accuracy under hold-out (NaN).
+    The test images' true and predicted classes are kept beside it for the confusion matrix.
     """
     fold = None if evaluation == HOLD_OUT else int(evaluation.removeprefix("fold-")) - 1
     unit = _Unit(run, backbone, evaluation, split(run, fold))
@@ -120,7 +130,7 @@ class _Unit:
         return FrozenMaps(self.start, self.resident, self.plan, self.options(WHOLE), budget=budget, folder=self.scratch)
 
     def options(self, depth: int) -> Options:
-        settings = self.run.profile.comparison.training(self.backbone)
+        settings = self.run.profile.comparison.training(self.backbone, self.evaluation)
         fixed = options(self.run, settings, name=f"six_classes/{self.name}", depth=depth)
         label = f"{self.backbone}, {self.evaluation}, depth {depth}"
         # The augmented list is fixed, as in the paper: new transforms in each iteration would leave nothing to share.
@@ -131,7 +141,8 @@ class _Unit:
         run, opts = self.run, self.options(depth)
         key = training.training_key(
             self.backbone, self.fit_on, self.plan, opts, run.cohort().content_hash, repr(run.profile.dropout),
-            repr((run.profile.image_size, run.profile.crop, run.profile.weights)), engine_hash(),
+            repr((run.profile.image_size, run.profile.crop, run.profile.weights)),
+            repr(run.profile.comparison.judged_on), engine_hash(),
         )  # fmt: skip
         path = run.dir / "comparison" / f"{self.name}-depth{depth}.parquet"
         if (done := _finished(path, key)) is not None:
@@ -147,24 +158,26 @@ class _Unit:
         if shared and depth == min(run.profile.comparison.depths):
             self.maps.close()
             shutil.rmtree(self.scratch, ignore_errors=True)
+        # Depths are chosen by validation; testing images are for the whole network, and for the folds (Table 3).
+        tested = self.test if depth == WHOLE or self.evaluation != HOLD_OUT else self.test.take(np.empty(0, int))
         began = time.perf_counter()
-        predicted = training.predict(network, self.test, opts, batch=run.profile.prediction_batch).argmax(1)
+        predicted = training.predict(network, tested, opts, batch=run.profile.prediction_batch).argmax(1)
         seconds = time.perf_counter() - began
-        row = self._row(depth, fitted, predicted, seconds) | {"key": key}
+        row = self._row(depth, fitted, tested, predicted, seconds) | {"key": key}
         with atomic_path(path) as temporary:
             pd.DataFrame([row]).to_parquet(temporary)
         checkpoint.unlink(missing_ok=True)
         return row
 
-    def _row(self, depth: int, fitted: training.Fitted, predicted: np.ndarray, seconds: float) -> dict:
-        classes, test = self.fit_on.classes, self.test
+    def _row(self, depth: int, fitted: training.Fitted, test: Images, predicted: np.ndarray, seconds: float) -> dict:
+        classes = self.fit_on.classes
         return {
             "backbone": self.backbone,
             "evaluation": self.evaluation,
             "depth": depth,
             "iterations": len(fitted.history),
             "validation_accuracy": fitted.validation_accuracy,
-            "testing_accuracy": float((predicted == test.labels).mean()),
+            "testing_accuracy": float((predicted == test.labels).mean()) if len(test) else math.nan,
             "test_images": len(test),
             "training_minutes": fitted.seconds / 60,
             "classification_seconds": seconds,

@@ -54,6 +54,9 @@ class Comparison(Settings):
     depths: tuple[int, ...] = Field(description="last blocks fine-tuned: 1, 2, 3, 4; 5 is the whole network")
     folds: int = Field(ge=0, description="0 leaves the cross-validation out")
     iterations: dict[str, int] = Field(description="steps per backbone; `default` for those not named")
+    fold_iterations: float = Field(
+        1.0, gt=0, le=1, description="share of these steps that a fold's training gets; all in the paper"
+    )
     batch_size: int = Field(ge=1)
     lr_min: float = Field(gt=0)
     lr_max: float = Field(gt=0)
@@ -64,6 +67,9 @@ class Comparison(Settings):
         4.0, ge=0, description="GB for the maps of frozen blocks in the device's memory; more go to a file"
     )
     range_test: int = Field(0, ge=0, description="iterations of the learning-rate range test; 0 leaves it out")
+    judged_on: int = Field(
+        0, ge=0, description="images at most, by chance, of validation and of a fold's testing; 0 takes all"
+    )
 
     @model_validator(mode="after")
     def _known(self) -> Comparison:
@@ -79,11 +85,12 @@ class Comparison(Settings):
         """`hold-out`, and `fold-1` ... for the folds."""
         return (HOLD_OUT, *(f"fold-{number + 1}" for number in range(self.folds)))
 
-    def training(self, backbone: str) -> Training:
-        """The settings of one backbone's trainings."""
+    def training(self, backbone: str, evaluation: str = HOLD_OUT) -> Training:
+        """The settings of one backbone's trainings under `hold-out` or a fold."""
+        iterations = self.iterations.get(backbone, self.iterations.get("default", 0))
         return Training(
             backbone=backbone,
-            iterations=self.iterations.get(backbone, self.iterations.get("default", 0)),
+            iterations=iterations if evaluation == HOLD_OUT else max(round(iterations * self.fold_iterations), 1),
             batch_size=self.batch_size,
             lr_min=self.lr_min,
             lr_max=self.lr_max,

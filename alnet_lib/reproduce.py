@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -17,6 +18,9 @@ from alnet_lib.pipeline import LIBRARY, NOTEBOOKS_DIR, RULES
 from alnet_lib.profile import Profile
 
 SNAKEFILE = LIBRARY.parent / "Snakefile"
+KEEP_MEMORY = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592"
+"""glibc then keeps the memory that a training step frees for the next step, instead of having every page of it zeroed
+and mapped anew. Other C libraries ignore it."""
 
 
 class RunBusy(RuntimeError):
@@ -87,7 +91,8 @@ def reproduce(
             for stale in (run_dir / "progress").glob("*.txt"):
                 stale.unlink()
             with _shown_progress(run_dir / "progress"):
-                return subprocess.run(command, cwd=NOTEBOOKS_DIR.parent, check=False).returncode
+                environment = {"GLIBC_TUNABLES": KEEP_MEMORY, **os.environ}
+                return subprocess.run(command, cwd=NOTEBOOKS_DIR.parent, env=environment, check=False).returncode
     except Timeout as error:
         raise RunBusy(f"another `alnet reproduce` is at work in {run_dir}") from error
 

@@ -169,11 +169,19 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     table.to_csv(given.out / "engine.csv")
     settings = {key: value for key, value in vars(given).items() if key not in ("run", "out", "part", "folder")}
-    about = {"date": date.today().isoformat(), "platform": platform.platform(), "cores": cores()}
+    about = {"date": date.today().isoformat(), "system": platform.system(), "cores": cores(), "processor": _processor()}
     write_json(
         given.out / "engine.json",
-        about | {"torch": torch.__version__, "settings": settings, "seconds_by_images": growth, **table.to_dict()},
+        about
+        | {"torch": torch.__version__, "settings": settings, "seconds_by_images": growth}
+        | table.astype(object).where(table.notna(), None).to_dict(),
     )
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def _measure(given: argparse.Namespace, part: str, count: int) -> dict[str, float]:

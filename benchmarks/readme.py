@@ -1,4 +1,8 @@
-"""Write the README's results from the results.json of finished runs: `python benchmarks/readme.py runs/*-quick`."""
+"""Write the README's measured parts: `python benchmarks/readme.py runs/*-quick`.
+
+Each run given replaces its own section of the results, or adds one; the others stay. The table of speed is written from
+benchmarks/results/.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import sys
 from pathlib import Path
 
 README = Path(__file__).parent.parent / "README.md"
+MEASURED = Path(__file__).parent / "results"
 ROWS = {
     "text.module_1.accuracy": "module 1, testing cells right, %",
     "floor.module_1.accuracy": "the same classes from colour histogram and cell area, linear, %",
@@ -56,12 +61,46 @@ def section(run: Path) -> str:
     return "\n".join(lines)
 
 
+def speed() -> str:
+    """The engine beside the plain recipe, and the drawing of the twin, in Markdown."""
+    engine = json.loads((MEASURED / "engine.json").read_text(encoding="utf-8"))
+    drawing = json.loads((MEASURED / "drawing.json").read_text(encoding="utf-8"))
+    settings, parts = engine["settings"], ("plain", "float32", "float32, ratio", "bf16", "bf16, ratio")
+    lines = [
+        f"{settings['backbone']} at {settings['size']} pixels, batch {settings['batch']}, {settings['iterations']} "
+        f"iterations a depth; {engine['cores']} cores ({engine['processor']}), torch {engine['torch']}, "
+        f"{engine['date']}.",
+        "",
+        "| | plain recipe | float32 | ratio | bf16 | ratio |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in engine["plain"]:
+        numbers = [engine[part][name] for part in parts]
+        lines.append(f"| {name} | " + " | ".join("" if n is None else f"{n:.3g}" for n in numbers) + " |")
+    whole = max(drawing["rows"], key=lambda row: row["images"])
+    drawn = (
+        f"The drawn cohort at scale {whole['scale']:g}: {whole['images']:,} images in {whole['seconds']:.0f} s "
+        f"({whole['images a second']:.0f} a second, {whole['workers']} workers, {whole['peak memory, MB']:,} MB), "
+        f"{drawing['date']}."
+    )
+    return "\n".join([*lines, "", drawn])
+
+
+def results(before: str, runs: list[Path]) -> str:
+    """The sections that were there, those of `runs` replaced or added."""
+    there = re.split(r"\n+(?=### )", before.strip())
+    sections = {part.splitlines()[0]: part for part in there if part}
+    sections |= {(new := section(run)).splitlines()[0]: new for run in runs}
+    return "\n\n".join(sections.values())
+
+
 def main(runs: list[Path]) -> None:
     """Replace what is between the markers."""
     text = README.read_text(encoding="utf-8")
-    body = "\n\n".join(section(run) for run in runs)
-    pattern = re.compile(r"(<!-- results:[^>]*-->\n).*?(<!-- /results -->)", flags=re.DOTALL)
-    README.write_text(pattern.sub(lambda m: f"{m[1]}{body}\n{m[2]}", text), encoding="utf-8")
+    for name, write in (("results", lambda before: results(before, runs)), ("speed", lambda _: speed())):
+        pattern = re.compile(rf"(<!-- {name}:[^>]*-->\n)(.*?)\n(<!-- /{name} -->)", flags=re.DOTALL)
+        text = pattern.sub(lambda m, write=write: f"{m[1]}{write(m[2])}\n{m[3]}", text)
+    README.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

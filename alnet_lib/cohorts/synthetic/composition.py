@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 HOME = "Hospital Clínic"
-MIN_CELLS = 4
-"""A scaled-down smear keeps at least this many cells where its group has them: a vote of one cell shows nothing."""
+MIN_CELLS = {"train": 3, "test": 8, "external": 8}
+"""A scaled-down smear keeps at least so many cells where its group has them. Smears that vote keep more, because a vote
+of a few cells shows nothing (the paper's testing smears have 30 on average); smears to train on may be many and small,
+because networks learn from the variety of patients."""
 
 EXTERNAL = (
     ("Josep Trueta", "myeloblast", "AML", 3, 202),
@@ -51,7 +53,9 @@ def composition(scale: float = 1.0, seed: int = 2021) -> pd.DataFrame:
     parts = []
     for number, group in enumerate(groups().itertuples()):
         sizes = {
-            split: _cells(getattr(group, f"images_{split}"), getattr(group, f"smears_{split}"), scale, rng)
+            split: _cells(
+                getattr(group, f"images_{split}"), getattr(group, f"smears_{split}"), MIN_CELLS[split], scale, rng
+            )
             for split in ("train", "test")
         }
         smears = [(split, size) for split in ("train", "test") for size in sizes[split]]
@@ -67,7 +71,7 @@ def composition(scale: float = 1.0, seed: int = 2021) -> pd.DataFrame:
                 )
             )
     for site, cell_type, diagnosis, count, images in EXTERNAL:
-        sizes = _cells(images, count, scale, rng)
+        sizes = _cells(images, count, MIN_CELLS["external"], scale, rng)
         for index, size in enumerate(sizes):
             name = f"external-{site.split()[0].lower()}-{cell_type}-{index}"
             about = pd.Series({"cell_type": cell_type, "diagnosis": diagnosis, "subtype": ""})
@@ -75,10 +79,10 @@ def composition(scale: float = 1.0, seed: int = 2021) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _cells(images: int, smears: int, scale: float, rng: np.random.Generator) -> np.ndarray:
+def _cells(images: int, smears: int, least: int, scale: float, rng: np.random.Generator) -> np.ndarray:
     """Cells of each smear: `images` x scale in all, at least one each, unevenly as in practice."""
-    wanted = max(round(images * scale), min(images, MIN_CELLS))
-    kept = max(min(smears, wanted // MIN_CELLS), 1)
+    wanted = max(round(images * scale), min(images, least))
+    kept = max(min(smears, wanted // least), 1)
     extra = rng.multinomial(wanted - kept, rng.dirichlet(np.full(kept, 3.0)))
     return extra + 1 if scale == 1 else _even(wanted, kept)
 
