@@ -177,13 +177,13 @@ def show_figure(png: bytes, *, alt: str, id: str, caption: str) -> Any:
     )
 
 
-def show_unavailable(id: str, reason: str) -> Any:
+def show_unavailable(id: str, reason: str, *, title: str = "") -> Any:
     """What a notebook displays for an item that this cohort cannot give."""
     from IPython.display import HTML
 
-    name = paper.ITEMS[id][0] if id in paper.ITEMS else id
+    name = f"{label(id)}: {paper.ITEMS[id][0]}" if id in paper.ITEMS else title or label(id)
     return HTML(
-        f'<p class="unavailable" id="{html.escape(id)}"><strong>{html.escape(label(id))}: {html.escape(name)}</strong> '
+        f'<p class="unavailable" id="{html.escape(id)}"><strong>{html.escape(name)}</strong> '
         f"is not available for this cohort: {html.escape(reason)}</p>"
     )
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -226,7 +226,7 @@ class Run:
         """Record that this cohort cannot give the item, with the reason, and return what a notebook displays."""
         kind = "figure" if "figure" in id else "table"
         self._item(id, kind, title, "unavailable", reason=reason)
-        return results.show_unavailable(id, reason)
+        return results.show_unavailable(id, reason, title=title)
 
     def _item(self, id: str, kind: str, title: str, status: str, **details: Any) -> None:
         title = title or (paper.ITEMS[id][0] if id in paper.ITEMS else id)
@@ -259,17 +259,18 @@ class Run:
 
 
 class ProgressLine:
-    """One line with count, rate and time left: in a notebook it updates in place, and the last one stays.
+    """One line with count, rate and time left: in a notebook it updates in place, and a cell's last one stays.
 
     The line is also written to a small file, which `alnet reproduce` shows in the terminal.
     """
+
+    _of_cell: ClassVar[tuple[int, Any]] = (-1, None)
 
     def __init__(self, label: str, file: Path | None = None, every: float = 1.0) -> None:
         self.label, self.file, self.every = label, file, every
         self.began = time.perf_counter()
         self.shown = -every
         self.first: int | None = None
-        self.handle: Any = None
 
     def __call__(self, done: int, total: int) -> None:
         now = time.perf_counter() - self.began
@@ -292,10 +293,13 @@ class ProgressLine:
             from IPython.display import display
         except ImportError:
             get_ipython = None
-        if get_ipython and get_ipython() is not None:
-            if self.handle is None:
-                self.handle = display({"text/plain": line}, raw=True, display_id=True)
+        if get_ipython and (shell := get_ipython()) is not None:
+            # A hundred trainings in one cell replace each other's line.
+            cell, handle = ProgressLine._of_cell
+            if handle is None or cell != shell.execution_count:
+                handle = display({"text/plain": line}, raw=True, display_id=True)
+                ProgressLine._of_cell = (shell.execution_count, handle)
             else:
-                self.handle.update({"text/plain": line}, raw=True)
+                handle.update({"text/plain": line}, raw=True)
         if self.file is not None:
             write_text(self.file, line)
