@@ -31,6 +31,7 @@ from alnet_lib.training import Images, Options
 
 WHOLE = 5
 DEPTH_NAMES = {1: "1", 2: "2", 3: "3", 4: "4", 5: "Whole"}
+TABLE_3_ROWS = {"hold_out": "hold-out", "five_folds": "folds, mean", "five_folds_sd": "folds, standard deviation"}
 
 
 def smear_folds(manifest: pd.DataFrame, folds: int, rng: np.random.Generator) -> pd.Series:
