@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import resource
 import shutil
@@ -34,6 +35,7 @@ from alnet_lib.alnet import TASKS
 from alnet_lib.backbones import Preprocessing, build
 from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.files import cores, write_json
+from alnet_lib.reproduce import KEEP_MEMORY
 
 CROP = 0.52
 DEPTHS = (5, 4, 3, 2, 1)
@@ -191,7 +193,9 @@ def _measure(given: argparse.Namespace, part: str, count: int) -> dict[str, floa
         command = [sys.executable, __file__, str(given.run), "--part", part, "--folder", str(root / "tree")]
         for key in ("backbone", "size", "batch", "iterations", "workers"):
             command += [f"--{key}", str(getattr(given, key))]
-        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        # As `alnet reproduce` starts its notebooks; a user's script has the allocator's defaults.
+        tunables = {} if part == "plain" else {"GLIBC_TUNABLES": KEEP_MEMORY}
+        out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | tunables).stdout
         return json.loads(out.strip().splitlines()[-1])
     finally:
         shutil.rmtree(root, ignore_errors=True)
