@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -99,7 +100,7 @@ def montage(rows: Mapping[str, Sequence[np.ndarray]], columns: Sequence[str] = (
                 if c < len(pictures):
                     axes.imshow(pictures[c], cmap="gray" if np.ndim(pictures[c]) == 2 else None)
                 if c == 0:
-                    axes.set_ylabel(name.replace(" ", "\n"))
+                    axes.set_ylabel(textwrap.fill(name, 13, break_long_words=False))
                 if r == 0 and c < len(columns):
                     axes.set_title(columns[c])
         described = "; ".join(f"{name}: {len(pictures)} pictures" for name, pictures in rows.items())
