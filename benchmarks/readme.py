@@ -76,7 +76,7 @@ def speed() -> str:
     ]
     for name in engine["plain"]:
         numbers = [engine[part][name] for part in parts]
-        lines.append(f"| {name} | " + " | ".join("" if n is None else f"{n:.3g}" for n in numbers) + " |")
+        lines.append(f"| {name} | " + " | ".join(map(_number, numbers)) + " |")
     whole = max(drawing["rows"], key=lambda row: row["images"])
     drawn = (
         f"The drawn cohort at scale {whole['scale']:g}: {whole['images']:,} images in {whole['seconds']:.0f} s "
@@ -84,6 +84,10 @@ def speed() -> str:
         f"{drawing['date']}."
     )
     return "\n".join([*lines, "", drawn])
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def results(before: str, runs: list[Path]) -> str:
