@@ -22,7 +22,7 @@ console = Console()
 def _print_frame(frame, title: str = "") -> None:
     table = Table(title=title or None)
     for number, column in enumerate(frame.columns):
-        table.add_column(str(column), no_wrap=number == 0)
+        table.add_column(str(column), no_wrap=number == 0, overflow="fold")
     for row in frame.itertuples(index=False):
         table.add_row(*("" if value is None or value != value else str(value) for value in row))
     console.print(table)
@@ -49,6 +49,9 @@ class Split(StrEnum):
 Cohort = Annotated[str, typer.Option(help="Cohort: `alnet cohort list`; `a+b` combines.")]
 ProfileName = Annotated[str, typer.Option(help="Name of a file in profiles/.")]
 Data = Annotated[str, typer.Option(help="Folder of a real cohort's original download; `a=DIR,b=DIR` for several.")]
+AllowTruncated = Annotated[
+    bool, typer.Option("--allow-truncated", help="Use JPEG files that end early; they are named.")
+]
 RunDir = Annotated[Path | None, typer.Option(help="Run directory; default runs/<cohort>-<profile>.")]
 
 
@@ -108,6 +111,7 @@ def cohort_build(
     seed: Annotated[int, typer.Option(min=0)] = 2021,
     split: Annotated[Split, typer.Option(help="`patient`: no patient on both sides of the split.")] = Split.given,
     manifest_only: Annotated[bool, typer.Option("--manifest-only", help="Draw no image.")] = False,
+    allow_truncated: AllowTruncated = False,
 ) -> None:
     """Write OUT/manifest.parquet (and the drawn images), and print the counts."""
     from alnet_lib import cohorts
@@ -119,7 +123,7 @@ def cohort_build(
     try:
         cohort = cohorts.build(
             name, out, data=data or None, scale=scale, seed=seed, split=split.value, manifest_only=manifest_only,
-            progress=line,
+            allow_truncated=allow_truncated, progress=line,
         )  # fmt: skip
     except (CohortError, ValueError, OSError) as error:
         raise _fail(error) from error
@@ -157,13 +161,16 @@ def cohort_describe(out: Annotated[Path, typer.Argument(help="Folder that `alnet
 
 
 @cohort_app.command("validate")
-def cohort_validate(out: Annotated[Path, typer.Argument(help="Folder that `alnet cohort build` wrote.")]) -> None:
+def cohort_validate(
+    out: Annotated[Path, typer.Argument(help="Folder that `alnet cohort build` wrote.")],
+    allow_truncated: AllowTruncated = False,
+) -> None:
     """Report every problem of a manifest and its images at once, by row and file."""
     from alnet_lib.cohorts.manifest import Cohort, CohortError
     from alnet_lib.cohorts.validation import validate
 
     try:
-        problems = validate(Cohort.load(out))
+        problems = validate(Cohort.load(out), allow_truncated=allow_truncated)
     except (CohortError, OSError) as error:
         raise _fail(error) from error
     for problem in problems:

@@ -219,7 +219,12 @@ def test_cohort_commands_build_describe_validate_and_list(tmp_path):
     described = alnet("cohort", "describe", out, env={**os.environ, "COLUMNS": "200"})
     assert described.returncode == 0 and "B-Lymphoblasts" in described.stdout
     assert alnet("cohort", "validate", out).returncode == 0
-    next(out.rglob("*.jpg")).write_bytes(b"")
+    picture = next(out.rglob("*.jpg"))
+    picture.write_bytes(picture.read_bytes()[:-40])
+    cut = alnet("cohort", "validate", out)
+    assert cut.returncode == 1 and "truncated" in cut.stdout and "--allow-truncated" in cut.stdout
+    assert alnet("cohort", "validate", out, "--allow-truncated").returncode == 0
+    picture.write_bytes(b"")
     broken = alnet("cohort", "validate", out)
     assert broken.returncode == 1 and "zero bytes" in broken.stdout and "1 errors" in broken.stdout
     listed = alnet("cohort", "list", env={**os.environ, "COLUMNS": "200"})

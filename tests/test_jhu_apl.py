@@ -1,5 +1,7 @@
 """The adapter of the Johns Hopkins cohort: a miniature in its layout, and the real one where it lies."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -93,6 +95,12 @@ def test_folders_that_are_not_this_data_set_are_refused(tmp_path, tree):
         jhu_apl.read(tree)
     (tree / "Data" / "master.csv").write_text("Patient_ID,Diagnosis,Cohort\nPatient_00,CML,Discovery\n")
     with pytest.raises(CohortError, match="unknown diagnosis `CML`"):
+        jhu_apl.read(tree)
+
+
+def test_a_discovery_patient_without_a_folder_means_half_unpacked(tree):
+    shutil.rmtree(tree / "Data" / "All" / "Patient_03")
+    with pytest.raises(CohortError, match=r"incomplete: discovery patients 3 of 4\. Unpack the whole archive again"):
         jhu_apl.read(tree)
 
 

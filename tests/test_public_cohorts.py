@@ -229,7 +229,7 @@ def test_boxes_become_cells_of_one_scale(tmp_path):
     np.testing.assert_array_equal(images.picture(cohort.files[row], cohort.places[row]), field[50:200, 55:205])
     assert cohort.excluded["reason"].tolist() == ["category None"]
     (tmp_path / "H_100X_C1" / "images" / "7_1.png").unlink()
-    with pytest.raises(CohortError, match=r"1 pictures .* missing \(7_1.png\)"):
+    with pytest.raises(CohortError, match=r"1 of the \d pictures .* missing \(7_1.png\). Unpack H_100X_C1 again"):
         leukemia_attri.read(tmp_path)
 
 

@@ -109,6 +109,7 @@ def build(
     name: key of ADAPTERS, or several joined by `+`. out: folder to write. data: folder of the original download, for
     real cohorts; `a=DIR,b=DIR` for several. scale: share of the images, for the drawn cohort. split: `patient` puts all
     smears of a patient on one side, whatever the source says. manifest_only: draw and read no image.
+    allow_truncated: use JPEG files that end early, named among the notes.
 
     Raises
     ------

@@ -63,7 +63,8 @@ that occurs twice and smear on both sides of a split is reported, by row and fil
 Without a manifest the folders themselves tell: `<cell type>/<file>`, or `<patient>/<smear>/<cell type>/<file>`.
 
 Pictures are RGB, 8 bits a channel. An opaque alpha channel is dropped; greyscale, CMYK, 16-bit and truncated files are
-refused by name (the profile's `allow_truncated: true` uses truncated JPEG files, named and counted).
+refused by name (`--allow-truncated`, or `allow_truncated: true` in the profile, uses truncated JPEG files, named and
+counted).
 """
 
 

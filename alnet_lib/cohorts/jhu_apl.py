@@ -6,12 +6,14 @@ Hopkins University 2020; no licence is granted, so the images stay where they ar
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from alnet_lib.cohorts import classes
 from alnet_lib.cohorts.manifest import Cohort, CohortError
 
 NAME = "jhu_apl"
@@ -24,9 +26,9 @@ LAYOUT = "Data/master.csv; Data/All/Patient_NN/[accession or date/]Signed slides
 SCALE = "about 0.1 micrometre a pixel (CellaVision, 100x oil); the picture is used whole"
 IDENTIFIERS = "patient; accession or date folders part a patient's smears"
 ODDITIES = (
-    "mostly 360x363 pixels, some 360x365, 400x363, 416x363; some JPEG files end early; some patients of master.csv "
-    "have no folder or no blast; some pictures lie in two folders of a patient with two labels; Unsigned slides repeat "
-    "signed cells"
+    "mostly 360x363 pixels, some 360x365, 400x363, 416x363; some JPEG files end early; some patients have no "
+    "blast; prospective ones may lack a folder; some pictures lie in two folders of a patient with two labels; "
+    "Unsigned slides repeat signed cells"
 )
 
 MAPPING = {
@@ -75,13 +77,17 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
     Raises
     ------
     CohortError
-        the folder is not this data set, or patients' diagnoses cannot be read.
+        the folder is not this data set, discovery patients of master.csv have no folder, or patients' diagnoses cannot
+        be read.
     """
     folder = _data_folder(data)
     master = pd.read_csv(folder / "master.csv", dtype=str)
     if missing := {"Patient_ID", "Diagnosis", "Cohort"} - set(master.columns):
         raise CohortError(f"{folder / 'master.csv'} lacks the columns {', '.join(sorted(missing))}")
     master = master.set_index("Patient_ID")
+    discovery = master.index[~master["Cohort"].map(_prospective)]
+    there = sum((folder / "All" / patient).is_dir() for patient in discovery)
+    classes.complete(sys.modules[__name__], {"discovery patients": there}, {"discovery patients": len(discovery)})
     rows, excluded = [], Counter()
     for patient, about in master.iterrows():
         if not (folder / "All" / patient).is_dir():
@@ -103,11 +109,15 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
     return Cohort(NAME, KIND, folder, manifest, CITATION, LICENCE, tuple(note for note in notes if note), left_out)
 
 
+def _prospective(cohort: str) -> bool:
+    return cohort.strip().lower().startswith("validation")
+
+
 def _patient(folder: Path, patient: str, about: pd.Series, excluded: Counter) -> list[dict]:
     diagnosis = about["Diagnosis"]
     if diagnosis not in ("APL", "AML"):
         raise CohortError(f"{folder / 'master.csv'}: {patient} has the unknown diagnosis `{diagnosis}`")
-    prospective = about["Cohort"].strip().lower().startswith("validation")
+    prospective = _prospective(about["Cohort"])
     files = sorted(path for path in (folder / "All" / patient).rglob("*") if path.is_file())
     signed = [path for path in files if "Signed slides" in path.parts and path.suffix.lower() == ".jpg"]
     excluded["unsigned slides (repeat signed cells, unlabelled)"] += sum("Unsigned slides" in p.parts for p in files)

@@ -52,7 +52,7 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
     subset = next((name for name in SUBSETS if data is not None and (data / name).is_dir()), SUBSETS[0])
     root = classes.find(module, data, [], [subset]) / subset
     files = {path.name: path for path in root.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".bmp"}}
-    boxes, excluded, missing = [], {}, set()
+    boxes, excluded, named, missing = [], {}, set(), set()
     for coco in _coco_files(root):
         names = {category["id"]: category["name"] for category in coco["categories"]}
         pictures = {picture["id"]: Path(picture["file_name"]).name for picture in coco["images"]}
@@ -64,10 +64,14 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
             elif picture not in files:
                 missing.add(picture)
             else:
+                named.add(picture)
                 boxes.append((files[picture], cell_type, *box["bbox"]))
     if missing:
         some = ", ".join(sorted(missing)[:5])
-        raise CohortError(f"{NAME} is incomplete: {len(missing)} pictures that its boxes name are missing ({some})")
+        raise CohortError(
+            f"{NAME} is incomplete: {len(missing):,} of the {len(missing | named):,} pictures that its boxes name are "
+            f"missing ({some}). Unpack {root.name} again ({SOURCE})."
+        )
     if not boxes:
         raise CohortError(f"{root} has no COCO file with boxes of a known category; expected {LAYOUT} ({SOURCE})")
     rows = _rows(root, boxes)

@@ -156,9 +156,9 @@ def _files(
             what = str(error).removeprefix(f"{path}: ") + "."
             truncated = "truncated" in what and images.is_truncated(path)
             if not (truncated and allow_truncated):
-                mend = "`allow_truncated: true` in the profile uses it all the same." if truncated else ""
+                mend = "`--allow-truncated`, or `allow_truncated: true` in the profile, uses it." if truncated else ""
                 return "", Problem("error", row, shown, what, mend)
-            return sha256(path), Problem("warning", row, shown, f"{what} It is used, as the profile allows.")
+            return sha256(path), Problem("warning", row, shown, f"{what} It is used, as was allowed.")
         return sha256(path, *([f"{x} {y}"] if not np.isnan(x) else [])), None
 
     hashes, problems = [], []
