@@ -16,7 +16,10 @@ SPLITS = ("train", "test")
 
 
 def _counts(manifest: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Images and smears by split, and persons, for each value of `by`; external images are not counted."""
+    """Images and smears by split, and persons, for each value of `by`; external images are not counted.
+
+    manifest: Cohort.people, so that images whose smear or person no one named add to neither count.
+    """
     home = manifest[manifest["split"].isin(SPLITS)]
     grouped = home.groupby(by, sort=False)
     frame = pd.DataFrame({"patients": grouped["patient_id"].nunique()})
@@ -29,7 +32,7 @@ def _counts(manifest: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 def table_1(cohort: Cohort) -> pd.DataFrame:
     """Patients and images by diagnosis and subtype; controls are not in the paper's Table 1."""
-    manifest = cohort.manifest[cohort.manifest["diagnosis"].ne("control")]
+    manifest = cohort.people[cohort.people["diagnosis"].ne("control")]
     frame = _counts(manifest, ["diagnosis", "subtype"])[["patients", "images_train", "images_test"]]
     frame.loc[("total", ""), :] = frame.sum()
     return frame.astype(int)
@@ -37,11 +40,11 @@ def table_1(cohort: Cohort) -> pd.DataFrame:
 
 def table_2(cohort: Cohort) -> pd.DataFrame:
     """Images, smears and persons by cell type, the printed numbers beside them."""
-    frame = _counts(cohort.manifest, ["cell_type"])
+    frame = _counts(cohort.people, ["cell_type"])
     order = [name for name in LABELS if name in frame.index]
     frame = frame.loc[order, ["images_train", "images_test", "smears_train", "smears_test", "patients"]]
     frame.loc["total"] = frame.sum()
-    home = cohort.manifest[cohort.manifest["split"].isin(SPLITS)]
+    home = cohort.people[cohort.people["split"].isin(SPLITS)]
     frame.loc["total", "patients"] = home["patient_id"].nunique()
     return _beside(frame.astype(int), "02")
 
@@ -57,7 +60,7 @@ def table_6(cohort: Cohort, counts: dict[str, pd.DataFrame]) -> pd.DataFrame:
     parts = []
     for task, own in counts.items():
         mapping, classes = TASKS[task]
-        manifest = cohort.manifest.assign(cls=cohort.manifest["cell_type"].map(mapping)).dropna(subset="cls")
+        manifest = cohort.people.assign(cls=cohort.people["cell_type"].map(mapping)).dropna(subset="cls")
         frame = _counts(manifest, ["cls"]).reindex([name for name in classes if name in own.index])
         frame = frame.rename(columns={"images_test": "testing", "patients": "persons"})
         frame[["train", "validation"]] = own[["train", "validation"]]
@@ -87,24 +90,29 @@ def values(frame: pd.DataFrame, table: str) -> list[Value]:
 
 
 def totals(cohort: Cohort) -> list[Value]:
-    """Images, smears and persons that the paper prints in words, counted in this cohort without external images."""
-    home = cohort.manifest[cohort.manifest["split"].isin(SPLITS)]
+    """Images, smears and persons that the paper prints in words, counted in this cohort without external images.
+
+    What is unknown is left out: smears that no source names, persons of a diagnosis some of whose images have no name.
+    """
+    home = cohort.people[cohort.people["split"].isin(SPLITS)]
     outside = cohort.manifest[cohort.manifest["split"].eq("external")]
-    persons = home.groupby("diagnosis")["patient_id"].nunique()
-    leukaemia = persons.reindex(["APL", "AML", "ALL"]).sum()
-    smears = {split: part["smear_id"].nunique() for split, part in home.groupby("split")}
+    by_diagnosis = home.groupby("diagnosis")["patient_id"]
+    known = by_diagnosis.nunique().where(by_diagnosis.count() == by_diagnosis.size())
+    controls, infections = known.get("control", 0), known.get("infection", 0)
+    leukaemia = known.reindex(["APL", "AML", "ALL"], fill_value=0).sum(skipna=False)
+    smears = {split: home.loc[home["split"].eq(split), "smear_id"].nunique() for split in SPLITS}
     group = outside["cell_type"].map(TO_MODULE_2)
     found = {
         "text.images": len(home),
-        "text.smears": sum(smears.values()),
-        "text.healthy_controls": persons.get("control", 0),
-        "text.infections": persons.get("infection", 0),
+        "text.smears": sum(smears.values()) or None,
+        "text.healthy_controls": controls,
+        "text.infections": infections,
         "text.acute_leukaemia": leukaemia,
-        "table_02.healthy_controls.persons": persons.get("control", 0),
-        "table_02.infections.persons": persons.get("infection", 0),
+        "table_02.healthy_controls.persons": controls,
+        "table_02.infections.persons": infections,
         "table_02.acute_leukaemia.persons": leukaemia,
-        "table_02.total.persons": home["patient_id"].nunique(),
-        "table_06.healthy_controls.persons": persons.get("control", 0),
+        "table_02.total.persons": known.sum(skipna=False),
+        "table_06.healthy_controls.persons": controls,
         "text.external.images": len(outside),
         "text.external.hospitals": outside["site"].nunique(),
         **{f"text.external.{name}": group.eq(name).sum() for name in MODULE_2_CLASSES},
@@ -112,16 +120,17 @@ def totals(cohort: Cohort) -> list[Value]:
     }
     for split, name in zip(SPLITS, ("training", "testing"), strict=True):
         found[f"text.{name}_images"] = home["split"].eq(split).sum()
-        found[f"text.{name}_smears"] = smears.get(split, 0)
-        found[f"text.{name}_share"] = 100 * smears.get(split, 0) / max(sum(smears.values()), 1)
-    return [Value.of(id, n) for id, n in found.items()]
+        if found["text.smears"]:
+            found[f"text.{name}_smears"] = smears[split]
+            found[f"text.{name}_share"] = 100 * smears[split] / found["text.smears"]
+    return [Value.of(id, n) for id, n in found.items() if pd.notna(n)]
 
 
 def both_sides(cohort: Cohort) -> pd.DataFrame:
     """Patients with smears in training and in testing, by diagnosis, and how many testing smears are theirs."""
-    home = cohort.manifest[cohort.manifest["split"].isin(SPLITS)]
+    home = cohort.people[cohort.people["split"].isin(SPLITS)].dropna(subset="patient_id")
     leaking = home.groupby("patient_id")["split"].nunique().eq(2)
-    home = home.assign(leaks=home["patient_id"].map(leaking))
+    home = home.assign(leaks=home["patient_id"].map(leaking).astype(bool))
     test = home[home["split"].eq("test")]
     frame = pd.DataFrame(
         {

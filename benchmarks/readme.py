@@ -40,10 +40,13 @@ def section(run: Path) -> str:
     there = sum(item["status"] == "reproduced" for item in content["items"] if not item["id"].startswith("extra"))
     kind = {"synthetic": "drawn, not patients", "public": "real patients"}.get(cohort["kind"], cohort["kind"])
     lacking = "" if there == 21 else ", the others unavailable with their reason"
+    nameless = cohort.get("nameless", 0)
+    whose = f", {cohort['images'] - nameless:,} of them" if nameless else ""
+    named = f"{whose} of {cohort['smears']} smears" if cohort["smears"] else ", of no named smear"
     lines = [
         f"### `{cohort['name']}` ({kind}), profile `{about['profile']['name']}`",
         "",
-        f"{cohort['images']:,} images of {cohort['smears']} smears; {there} of 21 tables and figures{lacking}; "
+        f"{cohort['images']:,} images{named}; {there} of 21 tables and figures{lacking}; "
         f"{seconds / 60:.0f} minutes of notebooks on {about['device']} "
         f"({about['precision']}, {about['platform']}, torch {about['packages']['torch']}), {about['begun'][:10]}.",
         "",

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from alnet_lib import cohorts, images
+from alnet_lib import audit, cohorts, images
 from alnet_lib.cohorts import (
     ADAPTERS,
     all_idb2,
@@ -264,6 +264,30 @@ def test_sources_are_combined_and_keep_their_name(tmp_path, monkeypatch):
     assert "source predicts class" in cohort.notes[0]
     # A source brings its own scale; CellaVision pictures are used whole.
     assert cohort.manifest.groupby("source")["view"].first().isna().tolist() == [False, True]
+
+
+def test_images_of_no_named_person_add_no_person_and_no_smear(tmp_path, monkeypatch):
+    _grow(pbc_normal_dib, pbc, tmp_path, monkeypatch)
+    alone = cohorts.build("pbc", tmp_path / "alone", data=tmp_path)
+    assert alone.describe().filter(["smears", "patients"]).to_numpy().sum() == 0
+    counted = {value.key: value.reproduced for value in audit.totals(alone)}
+    assert counted["text.images"] == 5 and counted["text.infections"] == 0
+    for unknown in ("text.smears", "text.testing_share", "text.healthy_controls", "table_02.total.persons"):
+        assert unknown not in counted
+    assert not len(audit.both_sides(alone))
+    assert audit.table_2(alone).loc["total", ["smears_train", "smears_test", "patients"]].sum() == 0
+
+
+def test_beside_nameless_images_those_with_a_name_are_counted(tmp_path, monkeypatch):
+    _grow(pbc_normal_dib, pbc, tmp_path / "a", monkeypatch)
+    _grow(cnmc_2019, cnmc, tmp_path / "b", monkeypatch)
+    both = cohorts.build("pbc+cnmc_2019", tmp_path / "out", data=f"pbc={tmp_path / 'a'},cnmc_2019={tmp_path / 'b'}")
+    named = both.manifest[both.manifest["source"].eq("cnmc_2019")]
+    counted = {value.key: value.reproduced for value in audit.totals(both)}
+    assert counted["text.smears"] == named["smear_id"].nunique() > 0
+    assert counted["text.acute_leukaemia"] == named["patient_id"].nunique()
+    assert "text.healthy_controls" not in counted and "table_02.total.persons" not in counted
+    assert audit.table_2(both).loc["total", "patients"] == named["patient_id"].nunique()
 
 
 @pytest.mark.parametrize(

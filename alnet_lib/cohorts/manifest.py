@@ -59,14 +59,25 @@ class Cohort:
         return list(zip(*columns, strict=True))
 
     @property
+    def people(self) -> pd.DataFrame:
+        """The manifest with smear_id and patient_id missing where the source names neither (`smear_known` is false).
+
+        Whatever counts smears or persons counts these: an image of an unknown person is not a person.
+        """
+        if "smear_known" not in self.manifest:
+            return self.manifest
+        known = self.manifest["smear_known"].astype(bool)
+        return self.manifest.assign(**{c: self.manifest[c].where(known) for c in ("smear_id", "patient_id")})
+
+    @property
     def content_hash(self) -> str:
         """SHA-256 over the labels and, where they were read (`sha256` column), the images' contents."""
         columns = [c for c in (*MANIFEST_COLUMNS, *PLACE_COLUMNS, "sha256") if c in self.manifest]
         return sha256(self.manifest[columns].to_csv(index=False))
 
     def describe(self) -> pd.DataFrame:
-        """Images, smears and patients by cell type and split."""
-        counts = self.manifest.groupby(["cell_type", "split"], as_index=False).agg(
+        """Images by cell type and split; smears and patients where the source names them."""
+        counts = self.people.groupby(["cell_type", "split"], as_index=False).agg(
             images=("image_id", "size"), smears=("smear_id", "nunique"), patients=("patient_id", "nunique")
         )
         wide = counts.pivot_table(index="cell_type", columns="split", fill_value=0, aggfunc="sum").astype(int)
