@@ -19,8 +19,11 @@ from alnet_lib.cohorts.vocabulary import TO_MODULE_1
 from alnet_lib.results import Value, read_items
 from alnet_lib.run import Run
 
-WARN_ABOVE = 2.0
-"""A classifier without cells that is better than this many times chance calls for a warning."""
+WARN_ABOVE = 0.25
+"""The share of the way from chance to certainty beyond which a classifier without cells calls for a warning.
+
+It is scikit-learn's adjusted balanced accuracy, so that two classes are judged as five are: 62.5% of two, 40% of five.
+"""
 
 SEEN = {
     "source": "which source the picture is from",
@@ -49,8 +52,8 @@ def measure(
     """Balanced accuracy of telling module 1's classes apart without a cell, cross-validated by patient.
 
     manifest: with cell_type, patient_id and, for combined cohorts, source. pixels: uint8 (n, S, S, 3) in its order. At
-    most `limit` images, drawn at random. One row for each of SEEN: seen, balanced_accuracy, chance, warn (more than
-    WARN_ABOVE times chance), images. Empty with fewer than two classes or with fewer patients of a class than `folds`.
+    most `limit` images, drawn at random. One row for each of SEEN: seen, balanced_accuracy, chance, warn (chance
+    taken off, above WARN_ABOVE), images. Empty with fewer than two classes or with fewer patients of a class than `folds`.
     """
     classes = manifest["cell_type"].map(TO_MODULE_1)
     rows = np.flatnonzero(classes.notna())
@@ -72,8 +75,8 @@ def measure(
         forest = RandomForestClassifier(200, class_weight="balanced", min_samples_leaf=3, random_state=0)
         model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), forest) if seen == "source" else forest
         told = cross_val_predict(model, features, truth, groups=patients, cv=splitter)
-        score = float(balanced_accuracy_score(truth, told))
-        found.append((seen, score, 1 / len(names), score > WARN_ABOVE / len(names), len(rows)))
+        warn = bool(balanced_accuracy_score(truth, told, adjusted=True) > WARN_ABOVE)
+        found.append((seen, float(balanced_accuracy_score(truth, told)), 1 / len(names), warn, len(rows)))
     return pd.DataFrame(found, columns=["seen", "balanced_accuracy", "chance", "warn", "images"])
 
 
