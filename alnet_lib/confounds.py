@@ -52,8 +52,8 @@ def measure(
     """Balanced accuracy of telling module 1's classes apart without a cell, cross-validated by patient.
 
     manifest: with cell_type, patient_id and, for combined cohorts, source. pixels: uint8 (n, S, S, 3) in its order. At
-    most `limit` images, drawn at random. One row for each of SEEN: seen, balanced_accuracy, chance, warn (chance
-    taken off, above WARN_ABOVE), images. Empty with fewer than two classes or with fewer patients of a class than `folds`.
+    most `limit` images, drawn at random. One row for each of SEEN: seen, balanced_accuracy, chance, warn (chance taken
+    off, above WARN_ABOVE), images. Empty with fewer than two classes or fewer patients of a class than `folds`.
     """
     classes = manifest["cell_type"].map(TO_MODULE_1)
     rows = np.flatnonzero(classes.notna())
