@@ -10,6 +10,10 @@ import json
 import re
 import sys
 from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from alnet_lib.cohorts.vocabulary import MODULE_1_CLASSES
 
 README = Path(__file__).parent.parent / "README.md"
 MEASURED = Path(__file__).parent / "results"
@@ -25,6 +29,7 @@ ROWS = {
     "text.external.module_2.b_lymphoblast": "B-lymphoblasts of other sites, module 2, %",
     "apl.external.vote.auc": "APL against AML, prospective patients: AUC of the vote",
     "apl.external.fraction.auc": "the same, of the fraction of promyelocytes among signed cells",
+    "mean_sensitivity": "module 1, mean sensitivity over its classes, %",
     "confound.source.balanced_accuracy": "without a cell: the source alone, mean sensitivity, %",
     "confound.background.balanced_accuracy": "without a cell: the background alone, mean sensitivity, %",
     "confound.mean_colour.balanced_accuracy": "without a cell: the mean colour alone, mean sensitivity, %",
@@ -37,6 +42,7 @@ def section(run: Path) -> str:
     about = content["provenance"]
     cohort, seconds = about["cohort"], sum(about["seconds"].values())
     values = {value["key"]: value for item in content["items"] for value in item["values"]}
+    values["mean_sensitivity"] = _mean_sensitivity(values)
     there = sum(item["status"] == "reproduced" for item in content["items"] if not item["id"].startswith("extra"))
     kind = {"synthetic": "drawn, not patients", "public": "real patients"}.get(cohort["kind"], cohort["kind"])
     lacking = "" if there == 21 else ", the others unavailable with their reason"
@@ -59,9 +65,17 @@ def section(run: Path) -> str:
             text = f"{value['reproduced']:.{digits}f}"
             if value["ci_low"] is not None:
                 text += f" ({value['ci_low']:.{digits}f} to {value['ci_high']:.{digits}f})"
-            printed = "" if value["published"] is None else f"{value['published']:g}"
+            printed = "" if value["published"] is None else f"{value['published']:.3g}"
             lines.append(f"| {label} | {printed} | {text} |")
     return "\n".join(lines)
+
+
+def _mean_sensitivity(values: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Of module 1 over the classes of the run; the printed one only where all are there, so both are of one thing."""
+    found = [values.get(f"table_08.sensitivity.{name}", {}) for name in MODULE_1_CLASSES]
+    known = [value["reproduced"] for value in found if value.get("reproduced") is not None]
+    printed = fmean(value["published"] for value in found) if len(known) == len(found) else None
+    return {"published": printed, "reproduced": fmean(known) if known else None, "ci_low": None, "ci_high": None}
 
 
 def speed() -> str:
