@@ -54,7 +54,20 @@ class Judged:
         """One sentence with the overall accuracy."""
         value, low, high, n = evaluation.accuracy(self.counts)
         return (
-            f"{self.title}, {n} cells: {value:.1%} right (95% interval {low:.1%} to {high:.1%}); rows are true, in %."
+            f"{self.title}, {n} cells: {value:.1%} right (95% interval over cells {low:.1%} to {high:.1%}); "
+            "rows are true, in %."
+        )
+
+    @property
+    def sentence(self) -> str:
+        """The overall accuracy with either interval, beside the printed one."""
+        about = self.overall
+        over = f"{about['low']:.1f} to {about['high']:.1f}% over cells"
+        if not np.isnan(self.patients[0]):
+            over += f", {about['low, patients']:.1f} to {about['high, patients']:.1f}% over patients"
+        return (
+            f"{self.title}: {about['accuracy']:.1f}% of {about['cells']:,} testing cells right (95% interval {over}); "
+            f"the paper printed {about['paper']}%."
         )
 
     @property

@@ -32,6 +32,9 @@ SEEN = {
 }
 
 
+COLUMNS = ["seen", "balanced_accuracy", "chance", "warn", "images"]
+
+
 def background(pixels: np.ndarray) -> np.ndarray:
     """Mean, standard deviation and 10th, 50th, 90th percentile of Lab over the brighter half of the outer ring: (15,).
 
@@ -62,7 +65,7 @@ def measure(
     names = np.unique(truth)
     folds = min([folds, *(len(set(patients[truth == name])) for name in names)])
     if len(names) < 2 or folds < 2:
-        return pd.DataFrame(columns=["seen", "balanced_accuracy", "chance", "warn", "images"])
+        return pd.DataFrame(columns=COLUMNS)
     given: dict[str, np.ndarray] = {
         "background": np.array([background(pixels[i]) for i in rows]),
         "mean_colour": np.array([pixels[i].mean((0, 1)) for i in rows]),
@@ -77,7 +80,7 @@ def measure(
         told = cross_val_predict(model, features, truth, groups=patients, cv=splitter)
         warn = bool(balanced_accuracy_score(truth, told, adjusted=True) > WARN_ABOVE)
         found.append((seen, float(balanced_accuracy_score(truth, told)), 1 / len(names), warn, len(rows)))
-    return pd.DataFrame(found, columns=["seen", "balanced_accuracy", "chance", "warn", "images"])
+    return pd.DataFrame(found, columns=COLUMNS)
 
 
 def values(frame: pd.DataFrame) -> list[Value]:
@@ -98,18 +101,22 @@ def sentences(frame: pd.DataFrame) -> list[str]:
 
 
 def beside(frame: pd.DataFrame, network: float) -> pd.DataFrame:
-    """`measure`'s table with the network's mean sensitivity over the classes, `network` in [0, 1], as its last row."""
+    """`measure`'s table with the network's mean sensitivity over the classes, `network` in [0, 1], as its last row.
+
+    Columns: seen, mean sensitivity and chance in %, warning (`yes` where `measure` warns).
+    """
     shown = pd.DataFrame(
         {
             "seen": [*(SEEN[name] for name in frame["seen"]), "the whole picture, by module 1"],
             "mean sensitivity, %": [*(100 * frame["balanced_accuracy"]), 100 * network],
         }
     )
-    return shown.assign(**{"chance, %": 100 * frame["chance"].iloc[0]})
+    warning = [*np.where(frame["warn"].astype(bool), "yes", ""), ""]
+    return shown.assign(**{"chance, %": 100 * frame["chance"].iloc[0], "warning": warning})
 
 
 def load(run: Run) -> pd.DataFrame:
     """What notebook 01 measured on this run; empty where it could not."""
     file = run.dir / "tables" / "extra_table_confounds.csv"
     recorded = [item["status"] for item in read_items(run.dir) if item["id"] == "extra_table_confounds"]
-    return pd.read_csv(file) if recorded == ["reproduced"] else pd.DataFrame(columns=["seen"])
+    return pd.read_csv(file) if recorded == ["reproduced"] else pd.DataFrame(columns=COLUMNS)

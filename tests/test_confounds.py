@@ -66,4 +66,5 @@ def test_a_warning_is_worded_and_the_network_stands_beside():
         [("background", 0.5, 0.2, True, 90)], columns=["seen", "balanced_accuracy", "chance", "warn", "images"]
     )
     assert "50% of cells" in confounds.sentences(frame)[0] and "a warning" in confounds.sentences(frame)[0]
-    assert confounds.beside(frame, 0.9)["mean sensitivity, %"].tolist() == [50.0, 90.0]
+    beside = confounds.beside(frame, 0.9)
+    assert beside["mean sensitivity, %"].tolist() == [50.0, 90.0] and beside["warning"].tolist() == ["yes", ""]
