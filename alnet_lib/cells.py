@@ -151,6 +151,30 @@ def judge(run: Run, cells: pd.DataFrame, task: str) -> Judged:
     return Judged(task, evaluation.confusion(true, predicted, TASKS[task][1]), patients)
 
 
+def by_source(cells: pd.DataFrame, task: str) -> tuple[pd.DataFrame, list[Value]]:
+    """Share of a module's cells called rightly by source and class, where a cohort joins sources; else empty.
+
+    cells: as of `judge`, with `source` in combined cohorts. Columns: source, class (`all classes` first), cells,
+    right, low, high (%, Wilson over cells). Values: `source.<source>.<task>.accuracy`.
+    """
+    if "source" not in cells or cells["source"].nunique() < 2:
+        return pd.DataFrame(), []
+    true, predicted = called(cells, task)
+    right = pd.DataFrame({"source": cells.loc[true.index, "source"], "class": true, "right": true.eq(predicted)})
+    together = right.assign(**{"class": "all classes"})
+    order = ["all classes", *TASKS[task][1]]
+    rows, values = [], []
+    for (source, name), own in pd.concat([together, right]).groupby(["source", "class"])["right"]:
+        low, high = (100 * v for v in evaluation.interval(int(own.sum()), len(own)))
+        rows.append((source, name, len(own), 100 * own.mean(), low, high))
+        if name == "all classes":
+            id = f"source.{source}.{task}.accuracy"
+            values.append(Value(id, "%", reproduced=100 * own.mean(), ci_low=low, ci_high=high))
+    frame = pd.DataFrame(rows, columns=["source", "class", "cells", "right", "low", "high"])
+    frame = frame.sort_values(["source", "class"], key=lambda c: c.map(order.index) if c.name == "class" else c)
+    return frame.replace({"class": LABELS}).reset_index(drop=True), values
+
+
 def table_11(probabilities: pd.DataFrame, earlier: pd.DataFrame | None) -> tuple[pd.DataFrame, list[Value]]:
     """True positive rates in % as Table 11 has them; its blast rows are module 2's, as in the paper.
 

@@ -59,7 +59,10 @@ def section(run: Path) -> str:
         "| | the paper, its own patients | this run (95% interval) |",
         "|---|---|---|",
     ]
-    for key, label in ROWS.items():
+    sources = {key: key.split(".")[1] for key in values if key.startswith("source.")}
+    for key, label in (
+        ROWS | {key: f"module 1 on the cells of {name}, right, %" for key, name in sources.items()}
+    ).items():
         if (value := values.get(key)) and value["reproduced"] is not None:
             digits = 2 if key.endswith("auc") else 1
             text = f"{value['reproduced']:.{digits}f}"
