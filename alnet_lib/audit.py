@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from alnet_lib import paper
+from alnet_lib import paper, segmentation
+from alnet_lib.cohorts.classes import VIEW_MICROMETRES, across
 from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.cohorts.vocabulary import LABELS, MODULE_2_CLASSES, TO_MODULE_2
-from alnet_lib.images import perceptual_hashes
+from alnet_lib.images import perceptual_hashes, picture
 from alnet_lib.results import Value
 
 SPLITS = ("train", "test")
@@ -184,3 +185,48 @@ def colour_and_sharpness(
     frame = pd.DataFrame(rows, columns=["site", "background L", "background a", "background b", "sharpness"])
     medians = frame.groupby("site").median().round(1)
     return medians.assign(images=frame.groupby("site").size())
+
+
+RED_CELLS_ENOUGH, SCALES_APART = 20, 1.15
+"""Red cells a source needs for its scale to be judged, and the ratio beyond which two sources are not at one scale."""
+
+
+def sizes(cohort: Cohort, *, rng: np.random.Generator, limit: int = 25, allow_truncated: bool = False) -> pd.DataFrame:
+    """Median diameters in micrometres of cells and of the red cells around them, by source (or site) and cell type.
+
+    At most `limit` pictures of each, drawn at random, as wide as the networks see them before the crop: 36 micrometres.
+    Columns: source, cell type, cells (segmented), cell, red cells (whole and alone), red cell.
+    """
+    by = ["source" if "source" in cohort.manifest else "site", "cell_type"]
+    files, places, rows = cohort.files, cohort.places, []
+    for (source, cell_type), members in cohort.manifest.groupby(by, sort=True).indices.items():
+        cells, red = [], []
+        for i in rng.permutation(members)[:limit]:
+            pixels = picture(files[i], places[i], allow_truncated=allow_truncated)
+            scale = VIEW_MICROMETRES / min(pixels.shape[:2])
+            found = segmentation.segment(pixels)
+            if found is not None and not found.touches_border:
+                cells.append(scale * across(found.cell))
+            red += list(scale * segmentation.red_cells(pixels))
+        name = LABELS.get(cell_type, "(unlabelled)")
+        rows.append((source or "(none)", name, len(cells), _median(cells), len(red), _median(red)))
+    return pd.DataFrame(rows, columns=["source", "cell type", "cells", "cell", "red cells", "red cell"])
+
+
+def _median(values: list[float]) -> float:
+    return float(np.median(values)) if values else float("nan")
+
+
+def scale_sentences(frame: pd.DataFrame) -> list[str]:
+    """What `sizes` says of the sources' scales, one sentence a source; a warning where two are not at one scale."""
+    total = frame.groupby("source")["red cells"].sum()
+    width = (frame["red cell"].fillna(0) * frame["red cells"]).groupby(frame["source"]).sum() / total
+    judged = width[total.ge(RED_CELLS_ENOUGH)]
+    lines = [
+        f"Red cells of {source} are {judged[source]:.1f} micrometres wide at the scale used ({total[source]} measured)."
+        for source in judged.index
+    ]
+    if len(judged) > 1 and judged.max() > SCALES_APART * judged.min():
+        apart = f"**a warning**: {judged.idxmax()} and {judged.idxmin()} are not at one scale"
+        lines.append(f"By their red cells, {apart}, so size may tell the source.")
+    return lines

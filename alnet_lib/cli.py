@@ -95,11 +95,24 @@ def reproduce(
 
 
 @cohort_app.command("list")
-def cohort_list() -> None:
+def cohort_list(name: Annotated[str, typer.Argument(help="All that is known of this one.")] = "") -> None:
     """The cohorts that this kit knows, and where each comes from."""
     from alnet_lib import cohorts
 
-    _print_frame(cohorts.table())
+    if not name:
+        _print_frame(cohorts.table())
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from alnet_lib.cohorts.document import section
+
+    try:
+        modules = [cohorts.ADAPTERS[part] for part in cohorts.resolve(name)]
+    except cohorts.CohortError as error:
+        raise _fail(error) from error
+    for module in modules:
+        Console().print(Markdown(section(module)))
 
 
 @cohort_app.command("build")

@@ -6,6 +6,8 @@ alone would go; their accuracy belongs beside the network's.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -17,7 +19,6 @@ from sklearn.preprocessing import OneHotEncoder
 
 from alnet_lib.cohorts.vocabulary import TO_MODULE_1
 from alnet_lib.results import Value, read_items
-from alnet_lib.run import Run
 
 WARN_ABOVE = 0.25
 """The share of the way from chance to certainty beyond which a classifier without cells calls for a warning.
@@ -115,8 +116,28 @@ def beside(frame: pd.DataFrame, network: float) -> pd.DataFrame:
     return shown.assign(**{"chance, %": 100 * frame["chance"].iloc[0], "warning": warning})
 
 
-def load(run: Run) -> pd.DataFrame:
+def caution(run_dir: Path) -> str:
+    """What every page says of a run on combined sources where a classifier without cells calls for a warning.
+
+    Empty where there is nothing to warn of, and for a single source: there colour belongs to the cells as well.
+    """
+    frame = load(run_dir)
+    warned = frame[frame["warn"].astype(bool)]
+    if "source" not in set(frame["seen"]) or not len(warned):
+        return ""
+    values = {value["key"]: value["reproduced"] for item in read_items(run_dir) for value in item["values"]}
+    network = [value for key, value in values.items() if key.startswith("table_08.sensitivity.") and value is not None]
+    told = "; ".join(f"{SEEN[row.seen]}, {row.balanced_accuracy:.0%}" for row in warned.itertuples())
+    beside = f"; module 1, {np.mean(network):.0f}%" if network else ""
+    return (
+        f"Sources are combined here. Right without a cell's shape (mean over the classes, chance "
+        f"{frame['chance'].iloc[0]:.0%}): {told}{beside}. Part of what the networks tell may be stain, camera or "
+        "hospital."
+    )
+
+
+def load(run_dir: Path) -> pd.DataFrame:
     """What notebook 01 measured on this run; empty where it could not."""
-    file = run.dir / "tables" / "extra_table_confounds.csv"
-    recorded = [item["status"] for item in read_items(run.dir) if item["id"] == "extra_table_confounds"]
+    file = run_dir / "tables" / "extra_table_confounds.csv"
+    recorded = [item["status"] for item in read_items(run_dir) if item["id"] == "extra_table_confounds"]
     return pd.read_csv(file) if recorded == ["reproduced"] else pd.DataFrame(columns=COLUMNS)

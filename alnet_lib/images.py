@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
-PLACE_COLUMNS = ("centre_x", "centre_y", "view")
+PLACE_COLUMNS = ("centre_x", "centre_y", "view", "view_height")
 """Optional columns of a manifest: the cell's centre in its file (pixels; missing is the middle), and how many pixels of
-the file are as wide as a CellaVision picture, 36 micrometres (missing: the file is used whole)."""
+the file are as wide and as high as a CellaVision picture, 36 micrometres (missing: the file is used whole; without
+height, as high as wide)."""
 
-Place = tuple[float, float, float]
-WHOLE: Place = (float("nan"), float("nan"), float("nan"))
+Place = tuple[float, float, float, float]
+WHOLE: Place = (float("nan"),) * 4
 
 
 class ImageError(OSError):
@@ -105,18 +106,21 @@ def resize(pixels: np.ndarray, size: int, *, crop: float = 1.0) -> np.ndarray:
     return cv2.resize(square, (size, size), interpolation=method)
 
 
-def cut(pixels: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
-    """A square of `side` pixels; what lies outside the picture is its mirror image."""
+def cut(pixels: np.ndarray, top: int, left: int, side: int, high: int | None = None) -> np.ndarray:
+    """`side` pixels across and `high` (as many) down; what lies outside the picture is its mirror image."""
     height, width = pixels.shape[:2]
-    outside = max(-top, -left, top + side - height, left + side - width, 0)
+    high = side if high is None else high
+    outside = max(-top, -left, top + high - height, left + side - width, 0)
     if outside:
         pixels = cv2.copyMakeBorder(pixels, outside, outside, outside, outside, cv2.BORDER_REFLECT_101)
         top, left = top + outside, left + outside
-    return pixels[top : top + side, left : left + side]
+    return pixels[top : top + high, left : left + side]
 
 
 def picture(file: Path, place: Place = WHOLE, *, allow_truncated: bool = False) -> np.ndarray:
-    """Pixels of one cell, as wide as a CellaVision picture: the whole file, or the square around `place`.
+    """Pixels of one cell, as wide and high as a CellaVision picture: the whole file, or what lies around `place`.
+
+    A view that is not square (a file squeezed in one direction) becomes square again, at its longer side.
 
     Raises
     ------
@@ -124,14 +128,17 @@ def picture(file: Path, place: Place = WHOLE, *, allow_truncated: bool = False) 
         see `decode`.
     """
     pixels = decode(file, allow_truncated=allow_truncated)
-    x, y, view = place
+    x, y, view, view_height = place
     if np.isnan(view):
         return pixels
     height, width = pixels.shape[:2]
     side = max(round(view), 1)
-    top = (height - side) // 2 if np.isnan(y) else round(y - side / 2)
+    high = side if np.isnan(view_height) else max(round(view_height), 1)
+    top = (height - high) // 2 if np.isnan(y) else round(y - high / 2)
     left = (width - side) // 2 if np.isnan(x) else round(x - side / 2)
-    return cut(pixels, top, left, side)
+    found = cut(pixels, top, left, side, high)
+    longer = max(side, high)
+    return found if side == high else cv2.resize(found, (longer, longer), interpolation=cv2.INTER_CUBIC)
 
 
 def pixels(

@@ -34,7 +34,7 @@ _STATISTICS = ("evaluation.py", "roc.py", "vote.py", "paper/**/*")
 _CLASSICAL = ("classical.py", "handcrafted.py", "segmentation.py", "images.py")
 
 USES: dict[str, tuple[str, ...]] = {
-    "01_data_audit": (*_COMMON, *_COHORT, *_PLOTS, "audit.py", "confounds.py", "paper/**/*"),
+    "01_data_audit": (*_COMMON, *_COHORT, *_PLOTS, "audit.py", "confounds.py", "segmentation.py", "paper/**/*"),
     "02_backbone_comparison": (
         *_COMMON,
         *_NETWORK,

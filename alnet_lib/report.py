@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from nbconvert import HTMLExporter
 
-from alnet_lib import gallery, paper, results
+from alnet_lib import confounds, gallery, paper, results
 from alnet_lib.files import write_text
 from alnet_lib.tables import html_table
 
@@ -70,6 +70,7 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
     bodies["index.html"] = environment.get_template("index.html.j2").render(
         **_index(run_dir, content, about, pages), cohort=about["cohort"], profile=about["profile"]["name"]
     )
+    caution = confounds.caution(run_dir)
     out = run_dir / "report"
     for name in ("report.css", "report.js"):
         write_text(out / name, (TEMPLATES / name).read_text(encoding="utf-8"))
@@ -86,6 +87,7 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
             previous=pages[position - 1] if position else None,
             next=pages[position + 1] if position + 1 < len(pages) else None,
             cohort=about["cohort"],
+            caution=caution,
             kind_line=KIND_LINES.get(about["cohort"]["kind"], "Cohort of unknown kind."),
             profile=about["profile"]["name"],
             about=about,

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alnet_lib import confounds
+from alnet_lib import confounds, results
 
 TYPES = ["lymphocyte", "myeloblast"]
 
@@ -68,3 +68,23 @@ def test_a_warning_is_worded_and_the_network_stands_beside():
     assert "50% of cells" in confounds.sentences(frame)[0] and "a warning" in confounds.sentences(frame)[0]
     beside = confounds.beside(frame, 0.9)
     assert beside["mean sensitivity, %"].tolist() == [50.0, 90.0] and beside["warning"].tolist() == ["yes", ""]
+
+
+def _run_of(folder, seen, warn):
+    """A run directory with what notebooks 01 and 03 leave of confounds and of module 1's sensitivities."""
+    frame = pd.DataFrame([(name, 0.55, 0.2, warn, 90) for name in seen], columns=confounds.COLUMNS)
+    (folder / "tables").mkdir(parents=True)
+    frame.to_csv(folder / "tables" / "extra_table_confounds.csv", index=False)
+    results.write_item(folder, results.Item("extra_table_confounds", "x", "table", "reproduced"))
+    values = tuple(results.Value(f"table_08.sensitivity.{n}", "%", reproduced=v) for n, v in (("a", 70), ("b", 90)))
+    results.write_item(folder, results.Item("table_08", "x", "table", "reproduced", values=values))
+    return folder
+
+
+def test_every_page_of_combined_sources_carries_the_caution_and_no_other(tmp_path):
+    mixed = _run_of(tmp_path / "mixed", ["source", "mean_colour"], True)
+    said = confounds.caution(mixed)
+    assert said.count("55%") == 2 and "module 1, 80%" in said and "chance 20%" in said
+    assert confounds.caution(_run_of(tmp_path / "calm", ["source", "mean_colour"], False)) == ""
+    assert confounds.caution(_run_of(tmp_path / "single", ["mean_colour"], True)) == ""
+    assert confounds.caution(tmp_path / "nothing yet") == ""

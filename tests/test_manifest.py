@@ -130,7 +130,7 @@ def test_unknown_cohorts_and_unwritable_folders_are_refused(tmp_path):
 def test_docs_of_the_cohorts_are_those_of_the_adapters():
     from pathlib import Path
 
-    from alnet_lib.cohorts.__main__ import document
+    from alnet_lib.cohorts.document import document
 
     written = Path(__file__).parent.parent / "docs" / "cohorts.md"
     assert written.read_text(encoding="utf-8") == document(), "run `python -m alnet_lib.cohorts > docs/cohorts.md`"

@@ -1,130 +1,24 @@
 """Adapters of public sources on miniatures in their exact layout, and on the real files where they lie."""
 
-import json
-
 import numpy as np
-import pandas as pd
 import pytest
-from PIL import Image
+from miniatures import TREES, attri, cnmc, idb, lmu, mll_cells, mll_patients, pbc, write_picture
 
-from alnet_lib import audit, cohorts, images
+from alnet_lib import audit, cohorts, images, segmentation
 from alnet_lib.cohorts import (
     ADAPTERS,
     all_idb2,
     aml_lmu,
     aml_mll_helmholtz,
-    bodzas_2023,
+    classes,
     cnmc_2019,
     leukemia_attri,
     mll23,
     pbc_normal_dib,
 )
 from alnet_lib.cohorts.manifest import CohortError
+from alnet_lib.cohorts.synthetic import morphology
 
-RNG = np.random.default_rng(11)
-
-
-def _picture(path, size=(24, 24), mode="RGB"):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = RNG.integers(0, 256, (size[1], size[0], len(mode)), dtype=np.uint8)
-    if mode == "RGBA":
-        noise[..., 3] = 255
-    Image.fromarray(noise, mode=mode).save(path)
-
-
-def _class_folders(root, files, mode="RGB", size=(24, 24)):
-    for folder, names in files.items():
-        for name in names:
-            _picture(root / folder / name, size, mode)
-
-
-def pbc(root):
-    base = root / "PBC_dataset_normal_DIB"
-    files = {"lymphocyte": ["LY_1.jpg", "LY_2.jpg"], "monocyte": ["MO_1.jpg", "MO_2.jpg", "MO_3.jpg"]}
-    files |= {"ig": ["PMY_1.jpg", "MY_1.jpg"], "platelet": ["PLATELET_1.jpg"], "neutrophil": ["BNE_1.jpg"]}
-    _class_folders(base, files)
-    (base / "lymphocyte" / ".DS_Store").write_bytes(b"x")
-    return {"lymphocyte": 2, "monocyte": 3}
-
-
-def lmu(root):
-    base = root / "AML-Cytomorphology"
-    names = {"LYT": 3, "MON": 2, "LYA": 1, "PMB": 1, "MYO": 4, "MOB": 1, "NGS": 2, "PMO": 1}
-    files = {name: [f"{name}_{i:04d}.tiff" for i in range(1, n + 1)] for name, n in names.items()}
-    _class_folders(base, files, "RGBA", (400, 400))
-    lines = [f"{name}/{file} {name} nan nan" for name in files for file in files[name]]
-    lines[0] = lines[0].replace("nan nan", "LYT LYA")
-    (base / "annotations.dat").write_text("\n".join(lines))
-    return {name: n for name, n in names.items() if name in aml_lmu.MAPPING}
-
-
-def mll_patients(root):
-    folders = {"control": ["AAA", "BBB"], "PML_RARA": ["CCC"], "NPM1": ["DDD"], "CBFB_MYH11": ["EEE"]}
-    for subtype, patients in (folders | {"RUNX1_RUNX1T1": ["FFF"]}).items():
-        for patient in patients:
-            for i in range(2):
-                _picture(root / "data" / subtype / patient / f"image_{i}.tif", (144, 144))
-    about = {"patient_id": ["AAA", "CCC"], "bag_label": ["control", "PML_RARA"], "leucocytes_per_ul": [5000, 900]}
-    pd.DataFrame(about).to_csv(root / "metadata.csv", index=False)
-    return {"patients": 6, "images": 12}
-
-
-def mll_cells(root):
-    names = {"lymphocyte": 2, "monocyte": 2, "lymphocyte_reactive": 1, "promyelocyte_atypical": 2, "myeloblast": 3}
-    files = {name: [f"{name}_{i:04d}.TIF" for i in range(n)] for name, n in (names | {"basophil": 2}).items()}
-    _class_folders(root, files, size=(288, 288))
-    return names
-
-
-def bodzas(root):
-    names = {"Lymphoblast": 2, "Myeloblast": 2, "Lymphocyte": 3, "Monocyte": 1}
-    files = {name: [f"{i}.bmp" for i in range(n)] for name, n in (names | {"Neutrophil segment": 1}).items()}
-    _class_folders(root, files, size=(120, 120))
-    return names
-
-
-def cnmc(root):
-    for fold in range(3):
-        _picture(root / f"fold_{fold}" / "all" / f"UID_1{fold}_1_1_all.bmp", (45, 45))
-        _picture(root / f"fold_{fold}" / "all" / f"UID_1{fold}_1_2_all.bmp", (45, 45))
-        _picture(root / f"fold_{fold}" / "hem" / f"UID_H1{fold}_1_1_hem.bmp", (45, 45))
-    _picture(root / "fold_0" / "all" / "UID_h3_1_1_all.bmp", (45, 45))
-    _picture(root / "fold_0" / "all" / "UID_H3_1_2_all.bmp", (45, 45))
-    _picture(root / "fold_0" / "all" / "copy of something.bmp", (45, 45))
-    return {"all": 8}
-
-
-def idb(root):
-    for i in range(1, 4):
-        _picture(root / "img" / f"Im{i:03d}_1.tif", (257, 257))
-    _picture(root / "img" / "Im131_0.tif", (257, 257))
-    return {"1": 3, "0": 1}
-
-
-def attri(root):
-    base = root / "H_100X_C1"
-    for name in ("3_12.png", "7_1.png"):
-        _picture(base / "images" / name, (640, 640))
-    names = ["Myeloblast", "Abnormal promyelocyte", "Atypical lymphocyte", "None", "Lymphoblast"]
-    boxes = [(1, 0, [100, 100, 60, 50]), (1, 2, [0, 300, 40, 40]), (2, 1, [500, 20, 90, 80]), (2, 3, [5, 5, 30, 30])]
-    content = {
-        "images": [{"id": 1, "file_name": "3_12.png"}, {"id": 2, "file_name": "images/7_1.png"}],
-        "categories": [{"id": i, "name": name} for i, name in enumerate(names)],
-        "annotations": [{"id": i, "image_id": f, "category_id": c, "bbox": b} for i, (f, c, b) in enumerate(boxes)],
-    }
-    (base / "annotations.json").write_text(json.dumps(content))
-
-
-TREES = {
-    pbc_normal_dib: pbc,
-    aml_lmu: lmu,
-    aml_mll_helmholtz: mll_patients,
-    mll23: mll_cells,
-    bodzas_2023: bodzas,
-    cnmc_2019: cnmc,
-    all_idb2: idb,
-    leukemia_attri: attri,
-}
 NAMED = [pytest.param(module, tree, id=module.NAME) for module, tree in TREES.items()]
 
 
@@ -132,6 +26,8 @@ def _grow(module, tree, root, monkeypatch):
     counts = tree(root)
     if counts:
         monkeypatch.setattr(module, "COUNTS", counts)
+    if module is cnmc_2019:
+        monkeypatch.setattr(module, "PRELIMINARY", 4)
     return counts
 
 
@@ -152,9 +48,27 @@ def test_no_folder_an_empty_one_and_another_data_set_are_refused(module, tmp_pat
         module.read(tmp_path / "nowhere")
     with pytest.raises(CohortError, match=r"expected|it holds nothing"):
         module.read(tmp_path)
-    _picture(tmp_path / "cats" / "1.jpg")
+    write_picture(tmp_path / "cats" / "1.jpg")
     with pytest.raises(CohortError, match=f"(?s)is not the {module.NAME} data set.*cats"):
         module.read(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trees(tmp_path_factory):
+    """A miniature of every source, by its name."""
+    roots = {module.NAME: tmp_path_factory.mktemp(module.NAME) for module in TREES}
+    for module, tree in TREES.items():
+        tree(roots[module.NAME])
+    return roots
+
+
+@pytest.mark.parametrize("module", [m for m in ADAPTERS.values() if m.KIND == "public"], ids=lambda m: m.NAME)
+def test_every_other_data_set_is_refused_by_name(module, trees):
+    for other, root in trees.items():
+        if other != module.NAME:
+            with pytest.raises(CohortError, match=rf"(not the {module.NAME} data set|or not {module.NAME}\.)") as said:
+                module.read(root)
+            assert module.SOURCE in str(said.value), other
 
 
 @pytest.mark.parametrize(
@@ -207,30 +121,137 @@ def test_unlabelled_cells_of_patients_are_external_and_only_for_the_vote(tmp_pat
     assert manifest.groupby("patient_id")["leucocytes_per_ul"].first()["aml_mll_helmholtz/CCC"] == 900
 
 
-def test_one_subject_of_cnmc_is_written_in_lower_case(tmp_path, monkeypatch):
+def test_the_micro_sign_of_the_table_of_patients_may_be_garbled(tmp_path, monkeypatch):
+    _grow(aml_mll_helmholtz, mll_patients, tmp_path, monkeypatch)
+    text = (tmp_path / "metadata.csv").read_text().replace("per_ul", "per_µl")
+    (tmp_path / "metadata.csv").write_bytes(text.encode("latin-1"))
+    manifest = aml_mll_helmholtz.read(tmp_path).manifest
+    assert manifest.groupby("patient_id")["leucocytes_per_ul"].first()["aml_mll_helmholtz/CCC"] == 900
+
+
+def test_what_macos_packs_beside_pictures_is_nopicture(tmp_path, monkeypatch):
+    _grow(mll23, mll_cells, tmp_path, monkeypatch)
+    cohort = mll23.read(tmp_path)
+    assert cohort.manifest["cell_type"].value_counts()["monocyte"] == 2
+    assert cohort.manifest.query("cell_type == 'monocyte'")["path"].iloc[0] == "monocyte/monocyte/monocyte_0000.TIF"
+    assert not cohort.manifest["path"].str.contains("._", regex=False).any()
+    assert cohort.excluded["reason"].tolist() == ["class basophil"]
+
+
+def test_more_than_the_source_counts_is_noted(tmp_path, monkeypatch):
+    _grow(pbc_normal_dib, pbc, tmp_path, monkeypatch)
+    write_picture(tmp_path / "PBC_dataset_normal_DIB" / "monocyte" / "MO_4.jpg")
+    assert any("monocyte 4, not 3" in note for note in pbc_normal_dib.read(tmp_path).notes)
+
+
+def test_cnmc_subjects_are_one_whatever_their_case_and_the_preliminary_set_tests(tmp_path, monkeypatch):
     _grow(cnmc_2019, cnmc, tmp_path, monkeypatch)
     cohort = cnmc_2019.read(tmp_path)
     patients = cohort.manifest.groupby("patient_id")
-    assert patients.size()["cnmc_2019/H3"] == 2 and patients["split"].nunique().eq(1).all()
-    assert cohort.excluded["count"].tolist() == [3, 1]
+    assert patients.size()["cnmc_2019/B7"] == 2 and patients["split"].nunique().eq(1).all()
+    left_out = cohort.excluded.set_index("reason")["count"]
+    assert left_out["hem: normal B-precursors, no class of ALNet"] == 5
+    assert left_out["file name is not UID_..._all.bmp"] == left_out["preliminary, of a subject in the folds"] == 1
+    tested = cohort.manifest[cohort.manifest["split"].eq("test")]
+    assert set(tested["patient_id"]) == {"cnmc_2019/57"} and len(tested) == 2
+    assert tested["path"].str.contains("C-NMC_test_prelim_phase_data/").all()
     assert any("background tells the class" in note for note in cohort.notes)
 
 
-def test_boxes_become_cells_of_one_scale(tmp_path):
+def test_cnmc_without_its_preliminary_set_holds_subjects_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(cnmc_2019, "COUNTS", cnmc(tmp_path, preliminary=False))
+    cohort = cnmc_2019.read(tmp_path)
+    assert cohort.manifest.groupby("patient_id")["split"].nunique().eq(1).all()
+    assert set(cohort.manifest["split"]) == {"train", "test"}
+    assert any("subjects are held out" in note for note in cohort.notes)
+
+
+def test_a_preliminary_set_in_part_is_refused(tmp_path, monkeypatch):
+    _grow(cnmc_2019, cnmc, tmp_path, monkeypatch)
+    next(tmp_path.rglob("C-NMC_test_prelim_phase_data/2.bmp")).unlink()
+    with pytest.raises(CohortError, match=r"incomplete: preliminary 3 of 4\. Unpack"):
+        cnmc_2019.read(tmp_path)
+
+
+@pytest.mark.parametrize(("module", "tree", "diameter"), [(cnmc_2019, cnmc, 204), (all_idb2, idb, 120)])
+def test_cells_tell_the_scale_where_the_source_does_not(module, tree, diameter, tmp_path, monkeypatch):
+    _grow(module, tree, tmp_path, monkeypatch)
+    cohort = module.read(tmp_path)
+    usual = morphology.MEAN.loc["b_lymphoblast", "cell_diameter"]
+    assert cohort.manifest["view"].unique() == pytest.approx([36 * diameter / usual], rel=0.06)
+    shown = images.resize(images.picture(cohort.files[-1], cohort.places[-1]), 360)
+    # A cut-out has no background that could be told from the cell by its stain.
+    cell = segmentation.segment(shown).cell if tree is idb else shown.max(2) > 60
+    # As many pixels as a B-lymphoblast has in a CellaVision picture, 0.1 micrometre each.
+    assert classes.across(cell) == pytest.approx(10 * usual, rel=0.08)
+
+
+def test_boxes_become_cells_of_one_scale_and_squeezed_fields_are_stretched(tmp_path):
     attri(tmp_path)
     cohort = leukemia_attri.read(tmp_path)
     manifest = cohort.manifest.set_index("cell_type")
-    assert manifest["view"].eq(60 / 0.4).all()
-    assert manifest.loc["myeloblast", ["centre_x", "centre_y"]].tolist() == [130, 125]
-    assert manifest.loc["abnormal_promyelocyte", "diagnosis"] == "APL"
-    assert manifest.loc["reactive_lymphocyte", "patient_id"] == "leukemia_attri/3"
-    field = images.decode(cohort.files[0])
+    assert list(manifest.index) == ["abnormal_promyelocyte", "reactive_lymphocyte", "myeloblast", "b_lymphoblast"]
+    types = ["myeloblast", "reactive_lymphocyte", "abnormal_promyelocyte", "b_lymphoblast"]
+    usual = morphology.MEAN.loc[types, "cell_diameter"]
+    high = 36 * np.median(np.array([60, 60, 60, 50]) / usual)
+    assert manifest["view_height"].unique() == pytest.approx([high])
+    assert manifest["view"].unique() == pytest.approx([0.6 * high])
+    assert manifest.loc["myeloblast", ["centre_x", "centre_y"]].tolist() == [118, 130]
     row = manifest.index.get_loc("myeloblast")
-    np.testing.assert_array_equal(images.picture(cohort.files[row], cohort.places[row]), field[50:200, 55:205])
-    assert cohort.excluded["reason"].tolist() == ["category None"]
-    (tmp_path / "H_100X_C1" / "images" / "7_1.png").unlink()
-    with pytest.raises(CohortError, match=r"1 of the \d pictures .* missing \(7_1.png\). Unpack H_100X_C1 again"):
+    shown = images.picture(cohort.files[row], cohort.places[row])
+    cell = shown[:, :, 1] < 140
+    assert shown.shape == (round(high), round(high), 3)
+    assert cell.any(0).sum() == pytest.approx(60, abs=2) and cell.any(1).sum() == pytest.approx(60, abs=2)
+    assert np.argwhere(cell).mean(0) == pytest.approx([high / 2] * 2, abs=2)
+    assert "0.60 of as wide" in cohort.notes[0]
+
+
+def test_patients_and_diagnoses_of_fields_come_from_their_names(tmp_path):
+    attri(tmp_path)
+    cohort = leukemia_attri.read(tmp_path)
+    manifest = cohort.manifest.set_index("cell_type")
+    assert manifest["diagnosis"].to_dict() == {
+        "abnormal_promyelocyte": "APL", "reactive_lymphocyte": "AML", "myeloblast": "AML", "b_lymphoblast": "ALL",
+    }  # fmt: skip
+    assert manifest.loc["reactive_lymphocyte", "patient_id"] == "leukemia_attri/3"
+    assert manifest["split"].to_dict()["abnormal_promyelocyte"] == "test" and manifest["split"].eq("train").sum() == 3
+    assert cohort.excluded.set_index("reason")["count"].to_dict() == {
+        "category None": 1, "patient with CLL: no diagnosis of ALNet": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lost", "says"),
+    [
+        ("*.png", r"4 of 4 pictures that its COCO files name are missing"),
+        ("21_2_1000_CLL.png", r"1 of 4 pictures .* missing \(21_2_1000_CLL.png\)\. Unpack H_100X_C1 again"),
+        ("test.json", r"1 of 4 pictures are in no COCO file, so one is missing \(23_7_1000_APML.png\)"),
+        ("*.json", "has no COCO file with boxes"),
+    ],
+)
+def test_fields_unpacked_in_part_are_refused(lost, says, tmp_path):
+    attri(tmp_path)
+    for path in list(tmp_path.rglob(lost)):
+        path.unlink()
+    with pytest.raises(CohortError, match=says):
         leukemia_attri.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("module", "tree", "file", "content"),
+    [
+        (leukemia_attri, attri, "train.json", '{"images": [{"id": 1, "file_na'),
+        (leukemia_attri, attri, "train.json", '{"images": [], "annotations": [{"image_id": 1}], "categories": []}'),
+        (cnmc_2019, cnmc, "C-NMC_test_prelim_phase_data_labels.csv", "nothing,known\n1,2\n"),
+        (aml_lmu, lmu, "annotations.dat", "LYT/LYT_0001.tiff LYT\na b c d e f\n"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_a_message_not_a_traceback(module, tree, file, content, tmp_path, monkeypatch):
+    _grow(module, tree, tmp_path, monkeypatch)
+    for path in tmp_path.rglob(file):
+        path.write_text(content)
+    with pytest.raises(CohortError, match=rf"could not be read as {module.NAME} .*Unpack the whole archive again"):
+        cohorts.read(module.NAME, tmp_path)
 
 
 def test_a_centre_outside_its_picture_is_a_problem(tmp_path):
@@ -250,6 +271,19 @@ def test_repeats_of_a_source_that_we_split_are_left_out_and_counted(tmp_path, mo
     reasons = cohort.excluded.set_index("reason")["count"]
     assert reasons["the same picture again"] == 1 and reasons["the same picture with two labels"] == 2
     assert cohort.manifest["sha256"].is_unique and len(cohort.manifest) == 4
+
+
+def test_repeats_across_splits_of_a_public_source_are_left_out_of_training(tmp_path, monkeypatch):
+    _grow(cnmc_2019, cnmc, tmp_path / "in", monkeypatch)
+    trained = next(tmp_path.rglob("UID_10_1_1_all.bmp"))
+    next(tmp_path.rglob("C-NMC_test_prelim_phase_data/1.bmp")).write_bytes(trained.read_bytes())
+    same_side = next(tmp_path.rglob("UID_11_1_1_all.bmp"))
+    next(tmp_path.rglob("UID_11_1_2_all.bmp")).write_bytes(same_side.read_bytes())
+    cohort = cohorts.build("cnmc_2019", tmp_path / "out", data=tmp_path / "in")
+    assert cohort.excluded.set_index("reason")["count"]["the same picture again"] == 1
+    paths = cohort.manifest["path"]
+    assert not paths.str.endswith("UID_10_1_1_all.bmp").any() and paths.str.endswith("phase_data/1.bmp").sum() == 1
+    assert any("the same picture as" in note for note in cohort.notes)  # within training: kept, and said
 
 
 def test_sources_are_combined_and_keep_their_name(tmp_path, monkeypatch):

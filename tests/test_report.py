@@ -129,3 +129,13 @@ def test_the_gallerys_style_leaves_the_notebooks_cells_alone():
     style = (Path(report.__file__).parent / "templates" / "report.css").read_text(encoding="utf-8")
     loose = re.findall(r"(?:^|[},])\s*\.cell\b[^{]*", style, flags=re.MULTILINE)
     assert not loose, "nbconvert calls a notebook's cells `.cell` too"
+
+
+def test_a_caution_of_combined_sources_stands_on_every_page(rendered, monkeypatch):
+    assert not any("caution" in path.read_text(encoding="utf-8") for path in rendered.glob("*.html"))
+    monkeypatch.setattr(report.confounds, "caution", lambda run_dir: NASTY)
+    pages = list(report.render(rendered.parent).parent.glob("*.html"))
+    assert len(pages) == 2
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        assert 'class="banner caution"' in text and "&lt;script&gt;alert" in text and "<script>alert" not in text

@@ -28,6 +28,7 @@ from alnet_lib.cohorts.combining import combine
 from alnet_lib.cohorts.manifest import Cohort, CohortError
 from alnet_lib.cohorts.splitting import by_patient
 from alnet_lib.cohorts.validation import validated
+from alnet_lib.cohorts.vocabulary import CELL_TYPES, LABELS
 from alnet_lib.files import cohort_folders
 
 ADAPTERS: dict[str, ModuleType] = {
@@ -76,17 +77,34 @@ def read(name: str, data: str | Path | None, *, seed: int = 2021) -> Cohort:
         folders = cohort_folders(name, str(data or ""))
     except ValueError as error:
         raise CohortError(str(error)) from error
-    parts = [
-        ADAPTERS[adapter].read(Path(folders[part]).expanduser() if part in folders else None, seed=seed)
-        for part, adapter in zip(name.split("+"), names, strict=True)
-    ]
+    parts = []
+    for part, adapter in zip(name.split("+"), names, strict=True):
+        folder = Path(folders[part]).expanduser() if part in folders else None
+        try:
+            parts.append(ADAPTERS[adapter].read(folder, seed=seed))
+        except CohortError:
+            raise
+        except (OSError, ValueError, KeyError) as error:
+            # A table or annotation file that ends early, or lacks what it should have.
+            raise CohortError(
+                f"{folder} could not be read as {adapter} ({type(error).__name__}: {' '.join(str(error).split())}). "
+                f"Unpack the whole archive again ({ADAPTERS[adapter].SOURCE})."
+            ) from error
     return parts[0] if len(parts) == 1 else combine(parts)
 
 
+def cell_types(module: ModuleType) -> str:
+    """The cell types that an adapter's source has, by name."""
+    there = {*getattr(module, "MAPPING", {}).values(), *getattr(module, "IMMATURE", {}).values()}
+    if module in (synthetic, folder) or there == {*CELL_TYPES}:
+        return "all seven"
+    return ", ".join(LABELS[name] for name in CELL_TYPES if name in there) or "unlabelled"
+
+
 def table() -> pd.DataFrame:
-    """The cohorts this kit knows: name, kind, images, licence, source."""
-    columns = ("NAME", "KIND", "IMAGES", "LICENCE", "SOURCE")
-    return pd.DataFrame([{c.lower(): getattr(module, c) for c in columns} for module in ADAPTERS.values()])
+    """The cohorts this kit knows: name, images, cell types, identifiers, licence, source."""
+    facts = [(m.NAME, m.IMAGES, cell_types(m), m.IDENTIFIERS, m.LICENCE, m.SOURCE) for m in ADAPTERS.values()]
+    return pd.DataFrame(facts, columns=["name", "images", "cell types", "identifiers", "licence", "source"])
 
 
 def build(

@@ -6,6 +6,8 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from alnet_lib.cohorts import classes
 from alnet_lib.cohorts.manifest import Cohort
 
@@ -16,16 +18,23 @@ CITATION = "Labati, Piuri and Scotti, IEEE International Conference on Image Pro
 LICENCE = "on request, research only"
 SOURCE = "ALL-IDB, University of Milan, on request"
 LAYOUT = "Im<NNN>_{0,1}.tif, in one folder (img)"
-SCALE = "unknown; the picture (257x257) is used whole"
+SCALE = "unknown; the crop makes the median segmented blast as large as one in a CellaVision picture"
 IDENTIFIERS = "none"
-ODDITIES = "the label is the last digit of the name; 0 is any cell that is not a blast"
+ODDITIES = (
+    "257x257, some not square; the label is the last digit of the name; cells are cut out of ALL-IDB1's pictures, some "
+    "of them twice"
+)
 MAPPING = {"1": "b_lymphoblast"}
-COUNTS = {"1": 130, "0": 130}
+WHY = {
+    "1": "a blast of ALL; B and T are not told apart, B is the usual one",
+    "0": "any cell that is not a blast, its type is not told",
+}
+COUNTS = {"1": 130}
 _NAME = re.compile(r"Im\d{3}_([01])\.tif", re.IGNORECASE)
 
 
 def read(data: Path | None, *, seed: int = 2021) -> Cohort:
-    """The blasts of a folder in the original layout; other cells are left out, their type is not told.
+    """The blasts of a folder in the original layout; some pictures are opened for the scale.
 
     Raises
     ------
@@ -33,13 +42,22 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
         the folder is not this data set, or blasts are missing.
     """
     module = sys.modules[__name__]
-    root = classes.find(module, data, ["img", "ALL_IDB2/img", "ALL_IDB2"], ["Im001_1.tif"])
+    root = classes.find(module, data, ["Im001_1.tif"])
     found, rows = {"0": 0, "1": 0}, []
     for path in classes.pictures(root, {".tif"}):
         if name := _NAME.fullmatch(path.name):
             found[name[1]] += 1
             if name[1] in MAPPING:
                 rows.append({"path": path.name, "cell_type": MAPPING[name[1]]})
-    classes.complete(module, found, {"1": COUNTS["1"]})
-    notes = ["blasts are not told into B and T: all are taken as B, the usual ones"]
+    more = classes.complete(module, found, COUNTS)
+    view = classes.measured_view(root, rows, _diameter)
+    rows = [row | {"centre_x": np.nan, "centre_y": np.nan, "view": view} for row in rows]
+    notes = ["blasts are not told into B and T: all are taken as B, the usual ones", *more]
     return classes.cohort(module, root, rows, seed, excluded={"0: not a blast, type not told": found["0"]}, notes=notes)
+
+
+def _diameter(pixels: np.ndarray) -> float:
+    from alnet_lib import segmentation  # heavy, and this source alone needs it
+
+    found = segmentation.segment(pixels)
+    return 0.0 if found is None or found.touches_border else classes.across(found.cell)

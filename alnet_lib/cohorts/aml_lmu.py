@@ -33,6 +33,16 @@ MAPPING = {
     "MYO": "myeloblast",
     "MOB": "monoblast",
 }
+WHY = {
+    "LYT": "typical lymphocyte",
+    "MON": "the same cell",
+    "LYA": "atypical is the older word for reactive",
+    "PMB": "bilobed promyelocytes, the abnormal ones of APL",
+    "MYO": "the same cell",
+    "MOB": "the same cell",
+    "PMO": "ordinary promyelocytes are not the abnormal ones of APL",
+    "NGS, NGB, EOS, BAS, MYB, MMZ, KSC, EBO": "no class of ALNet",
+}
 COUNTS = {"LYT": 3937, "MON": 1789, "LYA": 11, "PMB": 18, "MYO": 3268, "MOB": 26}
 
 
@@ -51,7 +61,7 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
         the folder is not this data set, or classes that are used are incomplete.
     """
     module = sys.modules[__name__]
-    root = classes.find(module, data, ["AML-Cytomorphology", "AML-Cytomorphology_LMU"], ["LYT", "MYO", "NGS", "MON"])
+    root = classes.find(module, data, ["LYT", "MYO", "NGS", "MON"])
     cohort = classes.read_folders(module, root, seed, [".tiff", ".tif"])
     for folder in (root, root.parent, *([data] if data else [])):
         if (folder / "annotations.dat").is_file():

@@ -20,11 +20,14 @@ IMAGES = "81,214 of 189 patients"
 CITATION = "Hehr et al., PLOS Digital Health 2:e0000187 (2023)"
 LICENCE = "CC BY 4.0"
 SOURCE = "The Cancer Imaging Archive, collection AML-Cytomorphology_MLL_Helmholtz"
-LAYOUT = "data/{control,PML_RARA,NPM1,CBFB_MYH11,RUNX1_RUNX1T1}/<patient>/image_<n>.tif, metadata.csv"
+LAYOUT = "data/{control,PML_RARA,NPM1,CBFB_MYH11,RUNX1_RUNX1T1}/<patient>/image_<n>.tif, a table of patients (CSV)"
 SCALE = "144x144 pixels of 24.9 micrometres (as its paper states), where CellaVision shows 36"
 MICROMETRES_PER_PIXEL = 24.9 / 144
 IDENTIFIERS = "patient, one smear each"
-ODDITIES = "cells are not labelled; metadata.csv has bag_label, leucocytes_per_ul and differential counts (pb_*)"
+ODDITIES = (
+    "cells are not labelled; the table of patients has bag_label, leucocytes_per_ul (or with a micro sign) and "
+    "differential counts (pb_*)"
+)
 DIAGNOSIS = {
     "control": "control", "PML_RARA": "APL", "NPM1": "AML", "CBFB_MYH11": "AML", "RUNX1_RUNX1T1": "AML",
 }  # fmt: skip
@@ -32,7 +35,7 @@ COUNTS = {"patients": 189, "images": 81214}
 
 
 def read(data: Path | None, *, seed: int = 2021) -> Cohort:
-    """The cohort of a folder in the original layout; leucocytes_per_ul becomes a column where metadata.csv has it.
+    """The cohort of a folder in the original layout; leucocytes_per_ul becomes a column where a table has it.
 
     Raises
     ------
@@ -40,7 +43,7 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
         the folder is not this data set, or patients or images are missing.
     """
     module = sys.modules[__name__]
-    root = classes.find(module, data, ["data", "AML-Cytomorphology_MLL_Helmholtz/data"], list(DIAGNOSIS))
+    root = classes.find(module, data, list(DIAGNOSIS))
     rows = []
     for subtype, diagnosis in DIAGNOSIS.items():
         for folder in sorted(path for path in (root / subtype).iterdir() if path.is_dir()):
@@ -53,13 +56,20 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
                 for path in classes.pictures(folder, {".tif", ".tiff"})
             ]  # fmt: skip
     found = {"patients": len({row["patient_id"] for row in rows}), "images": len(rows)}
-    classes.complete(module, found, COUNTS)
-    cohort = classes.cohort(module, root, rows, seed, excluded={}, notes=["cells have no label: for the vote only"])
-    for folder in (root, root.parent):
-        if (folder / "metadata.csv").is_file():
-            about = pd.read_csv(folder / "metadata.csv").astype({"patient_id": str}).set_index("patient_id")
-            if "leucocytes_per_ul" in about:
-                own = cohort.manifest["patient_id"].str.removeprefix(f"{NAME}/")
-                cohort.manifest["leucocytes_per_ul"] = own.map(about["leucocytes_per_ul"]).to_numpy()
-            break
+    notes = ["cells have no label: for the vote only", *classes.complete(module, found, COUNTS)]
+    cohort = classes.cohort(module, root, rows, seed, excluded={}, notes=notes)
+    if (counts := _leucocytes(root)) is not None:
+        own = cohort.manifest["patient_id"].str.removeprefix(f"{NAME}/")
+        cohort.manifest["leucocytes_per_ul"] = own.map(counts).to_numpy()
     return cohort
+
+
+def _leucocytes(root: Path) -> pd.Series | None:
+    """Leucocytes a microlitre by patient, from the table beside or above the folders; None without one."""
+    for file in (*sorted(root.glob("*metadata*.csv")), *sorted(root.parent.glob("*metadata*.csv"))):
+        # The micro sign of the column's name comes in more than one encoding.
+        about = pd.read_csv(file, dtype={"patient_id": str}, encoding_errors="replace")
+        column = next((name for name in about if name.startswith("leucocytes_per_")), None)
+        if column and "patient_id" in about:
+            return about.set_index("patient_id")[column]
+    return None

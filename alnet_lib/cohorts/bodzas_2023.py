@@ -12,17 +12,27 @@ NAME = "bodzas_2023"
 KIND = "public"
 IMAGES = "16,027 of 78 persons"
 CITATION = "Bodzas et al., Scientific Data 10:466 (2023)"
-LICENCE = "CC0 or CC BY 4.0: its page and its paper differ, check before use"
-SOURCE = "figshare, with the paper, doi 10.1038/s41597-023-02378-7"
+LICENCE = "CC0 (its figshare page), CC BY 4.0 (its paper): check before use"
+SOURCE = "figshare, doi 10.6084/m9.figshare.22680517"
 LAYOUT = "<class>/<n>.bmp"
-SCALE = "unknown; the picture (1200x1200) is used whole"
+SCALE = "42 pixels a micrometre (as its paper states), 1200x1200 pixels: 29 micrometres, where CellaVision shows 36"
+MICROMETRES_PER_PIXEL = 1 / 42
 IDENTIFIERS = "none published"
-ODDITIES = "1200x1200 BMP of 4 MB each"
+ODDITIES = (
+    "1200x1200 BMP of 4 MB each; the colour of the slide alone is said to tell its lymphoblasts from its lymphocytes"
+)
 MAPPING = {
     "Lymphoblast": "b_lymphoblast",
     "Myeloblast": "myeloblast",
     "Lymphocyte": "lymphocyte",
     "Monocyte": "monocyte",
+}
+WHY = {
+    "Lymphoblast": "blasts of lymphoid leukaemia; B and T are not told apart, B is the usual one",
+    "Myeloblast": "the same cell",
+    "Lymphocyte": "the same cell",
+    "Monocyte": "the same cell",
+    "Neutrophile Segment, Neutrophile Band, Eosinophile, Basophile, Normoblast": "no class of ALNet",
 }
 COUNTS = {"Lymphoblast": 2557, "Myeloblast": 2534, "Lymphocyte": 3046, "Monocyte": 2040}
 
@@ -36,6 +46,6 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
         the folder is not this data set, or classes that are used are incomplete.
     """
     module = sys.modules[__name__]
-    root = classes.find(module, data, ["data", "dataset"], list(MAPPING))
+    root = classes.find(module, data, list(MAPPING))
     notes = ["lymphoblasts are not told into B and T: all are taken as B, the usual ones"]
     return classes.read_folders(module, root, seed, {".bmp"}, notes=notes)

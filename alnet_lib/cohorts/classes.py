@@ -1,27 +1,34 @@
-"""What adapters of public sources share: finding the folder, counting it, refusing what it is not."""
+"""What adapters of public sources share: finding the folder, counting it, refusing what it is not, the scale."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 
+from alnet_lib import images
 from alnet_lib.cohorts.manifest import Cohort, CohortError
 from alnet_lib.cohorts.splitting import by_group, by_image
+from alnet_lib.cohorts.synthetic.morphology import MEAN
 from alnet_lib.cohorts.vocabulary import USUAL_DIAGNOSIS
 
 NO_SMEAR = "cells come without smear or patient: cell-level results only, never the vote; split by image, 85/15"
 VIEW_MICROMETRES = 36.0
 """Width of a CellaVision picture: 360 pixels at about 0.1 micrometre."""
+DEPTH = 3
+"""How many levels below the folder given a data set may begin: archives bring wrapping folders of their own."""
+MEASURED = 60
+"""Pictures measured, evenly spaced over a source, where its scale is told by the size of its cells."""
 
 
-def find(module: ModuleType, data: Path | None, candidates: Sequence[str], needed: Sequence[str]) -> Path:
-    """The folder below `data` (or `data` itself) that holds all of the `needed` entries.
+def find(module: ModuleType, data: Path | None, needed: Sequence[str]) -> Path:
+    """The folder that holds all of the `needed` entries: `data`, or the nearest one at most DEPTH levels below it.
 
-    candidates: relative folders to try, in order. needed: names of folders or files that mark this source.
+    needed: names of folders or files that mark this source, whatever their case.
 
     Raises
     ------
@@ -32,17 +39,19 @@ def find(module: ModuleType, data: Path | None, candidates: Sequence[str], neede
         raise CohortError(f"cohort {module.NAME} needs its images: DATA=<folder> ({module.SOURCE})")
     if not data.is_dir():
         raise CohortError(f"{data} is not a folder")
-    for candidate in (*candidates, "."):
-        folder = data / candidate
-        there = [name for name in needed if (folder / name).exists()]
-        if len(there) == len(needed):
+    best, there = data, []
+    for folder, names in _folders(data):
+        found = [name for name in needed if name.lower() in names]
+        if len(found) == len(needed):
             return folder
-        if there:
-            lacks = ", ".join(name for name in needed if name not in there)
-            raise CohortError(
-                f"{folder} has {', '.join(there)} but lacks {lacks}: unpacked in part, or not {module.NAME}. "
-                f"Expected: {module.LAYOUT}. Unpack the whole archive again ({module.SOURCE})."
-            )
+        if len(found) > len(there):
+            best, there = folder, found
+    if there:
+        lacks = ", ".join(name for name in needed if name not in there)
+        raise CohortError(
+            f"{best} has {', '.join(there)} but lacks {lacks}: unpacked in part, or not {module.NAME}. "
+            f"Expected: {module.LAYOUT}. Unpack the whole archive again ({module.SOURCE})."
+        )
     have = ", ".join(sorted(path.name for path in data.iterdir())[:8]) or "nothing"
     raise CohortError(
         f"{data} is not the {module.NAME} data set: expected {module.LAYOUT}; it holds {have}. "
@@ -50,8 +59,28 @@ def find(module: ModuleType, data: Path | None, candidates: Sequence[str], neede
     )
 
 
-def complete(module: ModuleType, found: Mapping[str, int], expected: Mapping[str, int]) -> None:
-    """Refuse a source of which something that is used is missing in part.
+def _folders(data: Path) -> Iterator[tuple[Path, set[str]]]:
+    """`data` and the folders below it, nearest first, with the lower-case names of what each holds."""
+    level = [data]
+    for _ in range(DEPTH + 1):
+        below = []
+        for folder in level:
+            try:
+                entries = sorted(folder.iterdir())
+            except PermissionError:
+                continue
+            yield folder, {entry.name.lower() for entry in entries}
+            below += [entry for entry in entries if not _hidden(entry) and entry.is_dir()]
+        level = below
+
+
+def _hidden(path: Path) -> bool:
+    # macOS adds `._name` beside files and `__MACOSX` to archives: they look like pictures and classes, and are neither.
+    return path.name.startswith(".") or path.name == "__MACOSX"
+
+
+def complete(module: ModuleType, found: Mapping[str, int], expected: Mapping[str, int]) -> list[str]:
+    """Refuse a source of which something that is used is missing in part; notes of what there is more of.
 
     Raises
     ------
@@ -64,6 +93,8 @@ def complete(module: ModuleType, found: Mapping[str, int], expected: Mapping[str
             f"{module.NAME} is incomplete: {', '.join(short)}. Unpack the whole archive again ({module.SOURCE}); "
             "to use a part on purpose, sort it into folders named after the cell types and use the cohort `folder`."
         )
+    more = [f"{name} {found[name]:,}, not {n:,}" for name, n in expected.items() if found[name] > n]
+    return [f"more than the source's own count, perhaps another version: {', '.join(more)}"] if more else []
 
 
 def cohort(
@@ -106,7 +137,9 @@ def cohort(
 
 def pictures(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """The picture files of a folder, by name; anything else that lies there is passed over."""
-    return sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in suffixes)
+    return sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in suffixes and not _hidden(path) and path.is_file()
+    )
 
 
 def read_folders(
@@ -114,18 +147,51 @@ def read_folders(
 ) -> Cohort:
     """A cohort from `<class>/<file>`: module.MAPPING maps classes, module.COUNTS gives the source's own counts.
 
+    An archive of a class unpacked into a folder of its own (`<class>/<class>/<file>`) is read as well.
+
     Raises
     ------
     CohortError
         a class that is used has fewer files than the source's own count.
     """
     rows, found, excluded = [], {}, {}
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        files = pictures(folder, suffixes)
+    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not _hidden(path)):
+        inner = folder / folder.name
+        files = pictures(inner if inner.is_dir() else folder, suffixes)
         found[folder.name] = len(files)
         if (cell_type := module.MAPPING.get(folder.name)) is None:
             excluded[f"class {folder.name}"] = len(files)
             continue
         rows += [{"path": path.relative_to(root).as_posix(), "cell_type": cell_type} for path in files]
-    complete(module, found, {name: n for name, n in module.COUNTS.items() if name in module.MAPPING})
-    return cohort(module, root, rows, seed, excluded=excluded, notes=notes)
+    more = complete(module, found, module.COUNTS)
+    return cohort(module, root, rows, seed, excluded=excluded, notes=[*notes, *more])
+
+
+def view_of(sizes: Iterable[tuple[float, str]]) -> float:
+    """How many pixels are as wide as a CellaVision picture, told by cells: (diameter in pixels, cell type) of each.
+
+    The median over the cells of their diameter over that usual of their type in micrometres, the drawn twin's: set on
+    real CellaVision cells where there are some (docs/realism.md), else on the literature. NaN, the picture used whole,
+    without any cell.
+    """
+    pixels = [diameter / MEAN.loc[cell_type, "cell_diameter"] for diameter, cell_type in sizes]
+    return VIEW_MICROMETRES * median(pixels) if pixels else float("nan")
+
+
+def measured_view(root: Path, rows: Sequence[dict], diameter: Callable[[np.ndarray], float]) -> float:
+    """`view_of` the cells of MEASURED pictures, evenly spaced; what cannot be read or has no cell is passed over.
+
+    diameter: of the cell in a picture, uint8 (H, W, 3), in pixels; 0 where there is none.
+    """
+    sizes = []
+    for row in rows[:: -(-len(rows) // MEASURED)]:
+        try:
+            sizes.append((diameter(images.decode(root / row["path"])), row["cell_type"]))
+        except images.ImageError:
+            continue
+    return view_of((size, cell_type) for size, cell_type in sizes if size)
+
+
+def across(mask: np.ndarray) -> float:
+    """Diameter, in pixels, of the circle as large as a mask."""
+    return float(2 * np.sqrt(mask.sum() / np.pi))

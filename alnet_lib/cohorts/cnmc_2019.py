@@ -9,51 +9,108 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from alnet_lib.cohorts import classes
 from alnet_lib.cohorts.manifest import Cohort
 
 NAME = "cnmc_2019"
 KIND = "public"
-IMAGES = "10,661 labelled for training; 1,867 preliminary and 2,586 final ones are left out"
+IMAGES = "10,661 labelled for training, 1,867 preliminary with labels; 2,586 final ones have none"
 CITATION = "Gupta and Gupta, C-NMC 2019 (The Cancer Imaging Archive)"
 LICENCE = "CC BY 3.0"
 SOURCE = "The Cancer Imaging Archive, doi 10.7937/tcia.2019.dc64i46r"
-LAYOUT = "fold_{0,1,2}/{all,hem}/UID_<subject>_<image>_<cell>_{all,hem}.bmp"
-SCALE = "unknown; cell cut out on black, 450x450; the picture is used whole"
-IDENTIFIERS = "subject, in the file's name"
+LAYOUT = (
+    "fold_{0,1,2}/{all,hem}/UID_<subject>_<image>_<cell>_{all,hem}.bmp; C-NMC_test_prelim_phase_data/<n>.bmp and "
+    "C-NMC_test_prelim_phase_data_labels.csv"
+)
+SCALE = "unknown; the crop makes the median cut-out as large as a B-lymphoblast in a CellaVision picture"
+IDENTIFIERS = "subject, in the file's name; of the preliminary set, in its table"
 ODDITIES = (
-    "black background; marrow, not blood; one subject is written h3 in lower case; the preliminary set is named "
-    "<n>.bmp with a CSV, the final one is unlabelled"
+    "450x450, the cell cut out on black; marrow, not blood; one subject is written h3 in lower case; pictures of the "
+    "preliminary set are numbered, its table names them; the final set is unlabelled and left out"
 )
 MAPPING = {"all": "b_lymphoblast"}
-COUNTS = {"all": 7272}
+WHY = {
+    "all": "leukaemic lymphoblasts of patients with B-lineage ALL",
+    "hem": "normal B-precursors of marrow, no class of ALNet",
+}
+COUNTS = {"fold_0/all": 2397, "fold_1/all": 2418, "fold_2/all": 2457}
+PRELIMINARY = 1867
+_FOLDS = ["fold_0", "fold_1", "fold_2"]
+_FOLDER = "C-NMC_test_prelim_phase_data"
+_TABLE = f"{_FOLDER}_labels.csv"
 _NAME = re.compile(r"UID_([A-Za-z]?\d+)_(\d+)_(\d+)_(all|hem)\.bmp", re.IGNORECASE)
+_HEM, _STRANGE = "hem: normal B-precursors, no class of ALNet", "file name is not UID_..._all.bmp"
+_BOTH = "preliminary, of a subject in the folds"
 
 
 def read(data: Path | None, *, seed: int = 2021) -> Cohort:
-    """The leukaemic cells of the three labelled folds, split by subject; normal precursors (hem) are left out.
+    """The leukaemic cells; where the preliminary set is there it tests, else a share of the folds' subjects.
+
+    Some pictures are opened for the scale.
 
     Raises
     ------
     CohortError
-        the folder is not this data set, or leukaemic cells are missing.
+        the folder is not this data set, or cells are missing.
     """
     module = sys.modules[__name__]
-    folds = ["fold_0", "fold_1", "fold_2"]
-    root = classes.find(module, data, ["C-NMC_training_data", "C-NMC_Leukemia/C-NMC_training_data"], folds)
-    rows, excluded = [], {"hem: normal B-precursors, no class of ALNet": 0, "file name is not UID_..._all.bmp": 0}
-    for fold in folds:
+    folds = classes.find(module, data, _FOLDS)
+    table = next(iter(sorted(data.rglob(_TABLE))), None)
+    excluded = dict.fromkeys((_HEM, _STRANGE, _BOTH), 0)
+    rows, found = _of_folds(data, folds, excluded)
+    more = classes.complete(module, found, COUNTS)
+    if table:
+        rows = [row | {"split": "train"} for row in rows] + _preliminary(data, table, excluded, rows)
+    view = classes.measured_view(data, rows, lambda pixels: classes.across(pixels.any(2)))
+    rows = [row | {"centre_x": np.nan, "centre_y": np.nan, "view": view} for row in rows]
+    notes = ["cells are cut out on black and come from marrow: with another source, the background tells the class"]
+    notes.append("the preliminary set tests" if table else "the preliminary set is not there: subjects are held out")
+    return classes.cohort(module, data, rows, seed, excluded=excluded, notes=[*notes, *more])
+
+
+def _row(root: Path, path: Path, name: re.Match) -> dict:
+    subject = f"{NAME}/{name[1].upper()}"
+    relative = path.relative_to(root).as_posix()
+    return {"path": relative, "cell_type": MAPPING["all"], "patient_id": subject, "smear_id": subject}
+
+
+def _of_folds(root: Path, folds: Path, excluded: dict[str, int]) -> tuple[list[dict], dict[str, int]]:
+    rows, found = [], dict.fromkeys(COUNTS, 0)
+    for fold in _FOLDS:
         for kind in ("all", "hem"):
-            if not (root / fold / kind).is_dir():
-                continue
-            for path in classes.pictures(root / fold / kind, {".bmp"}):
+            folder = folds / fold / kind
+            for path in classes.pictures(folder, {".bmp"}) if folder.is_dir() else []:
                 name = _NAME.fullmatch(path.name)
                 if kind == "hem" or not name:
-                    excluded[list(excluded)[0 if name else 1]] += 1
+                    excluded[_HEM if name else _STRANGE] += 1
                     continue
-                subject = f"{NAME}/{name[1].upper()}"
-                relative = path.relative_to(root).as_posix()
-                rows.append({"path": relative, "cell_type": MAPPING[kind], "patient_id": subject, "smear_id": subject})
-    classes.complete(module, {"all": len(rows)}, COUNTS)
-    notes = ["cells are cut out on black and come from marrow: with another source, the background tells the class"]
-    return classes.cohort(module, root, rows, seed, excluded=excluded, notes=notes)
+                found[f"{fold}/{kind}"] += 1
+                rows.append(_row(root, path, name))
+    return rows, found
+
+
+def _preliminary(root: Path, table: Path, excluded: dict[str, int], trained: list[dict]) -> list[dict]:
+    # Patient_ID holds the name that tells subject and label, new_names the file.
+    listed = pd.read_csv(table, dtype=str)
+    # The final set's pictures are numbered from 1 as well.
+    files = {path.name: path for path in table.parent.rglob(f"{_FOLDER}/**/*.bmp")}
+    classes.complete(
+        sys.modules[__name__],
+        {"preliminary": int(listed["new_names"].isin(files).sum())},
+        {"preliminary": max(len(listed), PRELIMINARY)},
+    )
+    subjects, rows = {row["patient_id"] for row in trained}, []
+    for told, file in zip(listed["Patient_ID"], listed["new_names"], strict=True):
+        name = _NAME.fullmatch(told if told.lower().endswith(".bmp") else f"{told}.bmp")
+        if not name or name[4].lower() == "hem":
+            excluded[_HEM if name else _STRANGE] += 1
+            continue
+        row = _row(root, files[file], name)
+        if row["patient_id"] in subjects:
+            excluded[_BOTH] += 1
+            continue
+        rows.append(row | {"split": "test"})
+    return rows

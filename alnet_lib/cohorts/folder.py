@@ -16,7 +16,8 @@ CITATION = "the user's"
 LICENCE = "the user's"
 SOURCE = "your own export: a manifest (CSV or parquet), or folders named after the cell types"
 LAYOUT = "manifest.csv or .parquet; or <cell type>/<file>; or <patient>/<smear>/<cell type>/<file>"
-SCALE = "unknown; the picture is used whole"
+SCALE = "unknown; the picture is used whole, unless a manifest says `view`"
+IDENTIFIERS = "the user's"
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 MANDATORY = ("path", "cell_type", "smear_id", "diagnosis")

@@ -31,6 +31,17 @@ ODDITIES = (
     "Unsigned slides repeat signed cells"
 )
 
+WHY = {
+    "Lymphocyte": "the same cell",
+    "Monocyte": "the same cell",
+    "Lymphocyte, variant": "variant is another word for reactive",
+    "Promyelocyte, APL patient": "the malignant cells of APL",
+    "Blast, no lineage spec, APL patient": "in APL what is signed as a blast is the malignant promyelocyte",
+    "Blast, no lineage spec, AML patient": "myeloid by the patient's diagnosis",
+    "Promyelocyte, AML patient": "an ordinary promyelocyte is not the abnormal one of APL",
+    "Eosinophil, Band neutrophil and the like": "no class of ALNet",
+    "Unsigned slides": "no label, and they repeat signed cells",
+}
 MAPPING = {
     "Lymphocyte": "lymphocyte",
     "Monocyte": "monocyte",
@@ -51,23 +62,6 @@ TEST_FRACTION = 0.15
 """Share of the discovery patients held out for testing, as the paper holds out 15% of its smears."""
 
 
-def _data_folder(data: Path | None) -> Path:
-    if data is None:
-        raise CohortError(f"cohort {NAME} needs its images: DATA=<folder> that holds Data/master.csv ({SOURCE})")
-    for folder in (data / "Data", data):
-        if (folder / "master.csv").is_file() and (folder / "All").is_dir():
-            if not any((folder / "All").glob("Patient_*")):
-                raise CohortError(f"{folder / 'All'} holds no Patient_ folder: unpack the whole archive ({SOURCE})")
-            return folder
-    if not data.is_dir():
-        raise CohortError(f"{data} is not a folder")
-    have = ", ".join(sorted(path.name for path in data.iterdir())[:6]) or "nothing"
-    raise CohortError(
-        f"{data} is not the {NAME} data set: Data/master.csv and Data/All are expected, it holds {have}. "
-        f"Get it from {SOURCE}."
-    )
-
-
 def read(data: Path | None, *, seed: int = 2021) -> Cohort:
     """The cohort of a folder in the original layout; `data` holds `Data/`, or is `Data` itself.
 
@@ -80,14 +74,17 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
         the folder is not this data set, discovery patients of master.csv have no folder, or patients' diagnoses cannot
         be read.
     """
-    folder = _data_folder(data)
+    module = sys.modules[__name__]
+    folder = classes.find(module, data, ["master.csv", "All"])
+    if not any((folder / "All").glob("Patient_*")):
+        raise CohortError(f"{folder / 'All'} holds no Patient_ folder: unpack the whole archive ({SOURCE})")
     master = pd.read_csv(folder / "master.csv", dtype=str)
     if missing := {"Patient_ID", "Diagnosis", "Cohort"} - set(master.columns):
         raise CohortError(f"{folder / 'master.csv'} lacks the columns {', '.join(sorted(missing))}")
     master = master.set_index("Patient_ID")
     discovery = master.index[~master["Cohort"].map(_prospective)]
     there = sum((folder / "All" / patient).is_dir() for patient in discovery)
-    classes.complete(sys.modules[__name__], {"discovery patients": there}, {"discovery patients": len(discovery)})
+    classes.complete(module, {"discovery patients": there}, {"discovery patients": len(discovery)})
     rows, excluded = [], Counter()
     for patient, about in master.iterrows():
         if not (folder / "All" / patient).is_dir():

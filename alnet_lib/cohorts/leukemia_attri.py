@@ -1,7 +1,8 @@
 """Cells boxed in fields of view of leukaemia patients (LeukemiaAttri): the only public source with all six groups.
 
-Each box of the sharpest subset (high-cost microscope, 100x) becomes a cell: a square around its middle, as wide for all
-cells as makes the median cell as large as in a CellaVision picture, so that differences in size remain.
+Each box of the subset H_100X_C1 (high-cost microscope, 100x, first camera) becomes a cell. The fields were squeezed to
+a square; the shape of the median box tells how much, and it is undone. The crop around a box's middle is the same for
+all cells, as wide as makes the median cell as large as in a CellaVision picture, so that differences in size remain.
 """
 
 from __future__ import annotations
@@ -17,14 +18,20 @@ from alnet_lib.cohorts.manifest import Cohort, CohortError
 
 NAME = "leukemia_attri"
 KIND = "public"
-IMAGES = "10,300 cells boxed in 2,400 fields at H_100X, 47 patients"
+IMAGES = "10,300 cells boxed in 2,400 fields of 47 patients"
 CITATION = "Rehman et al., MICCAI 2024, arXiv 2405.10803"
 LICENCE = "CC BY-NC-SA 4.0"
-SOURCE = "the authors' page of LeukemiaAttri (intelligentMachines-ITU on GitHub)"
-LAYOUT = "<subset, e.g. H_100X_C1>/ with pictures and COCO JSON files anywhere below"
-SCALE = "unknown; the median box is taken as 0.4 of a CellaVision picture's width"
-IDENTIFIERS = "patient: the first number of the file's name (not verified)"
-ODDITIES = "640x640 fields; two APL patients only; 12 subsets of the same smears, of which one is used"
+SOURCE = "named by intelligentMachines-ITU/Blood-Cancer-Dataset-Lukemia-Attri-MICCAI-2024 on GitHub"
+LAYOUT = (
+    "H_100X_C1/Images/{train,test}/<patient>_<field>_1000_<ALL, AML, APML, CLL or CML>.png and "
+    "H_100X_C1/json_labels/{train,test}.json (COCO)"
+)
+SCALE = "unknown; the crop makes the median box as large as a cell of its type in a CellaVision picture"
+IDENTIFIERS = "patient and diagnosis, in the file's name"
+ODDITIES = (
+    "640x640 fields, squeezed to about 0.6 of their width; two APL patients only; 12 subsets of the same smears, of "
+    "which one is used"
+)
 MAPPING = {
     "lymphocyte": "lymphocyte",
     "monocyte": "monocyte",
@@ -35,77 +42,102 @@ MAPPING = {
     "lymphoblast": "b_lymphoblast",
 }
 """Category name without case, spaces and signs -> cell type."""
-SUBSETS = ("H_100X_C1", "H_100x_C1", "H_100X", "H_100x")
-CELL_SHARE = 0.4
-_DIAGNOSIS = {"abnormal_promyelocyte": "APL", "b_lymphoblast": "ALL", "myeloblast": "AML", "monoblast": "AML"}
+WHY = {
+    "lymphocyte": "of patients with acute leukaemia; those of CLL are leukaemic and left out",
+    "monocyte": "the same cell",
+    "atypicallymphocyte": "atypical is the older word for reactive",
+    "abnormalpromyelocyte": "the abnormal promyelocytes of APL (APML in the file names)",
+    "myeloblast": "the same cell",
+    "monoblast": "the same cell",
+    "lymphoblast": "of ALL; B and T are not told apart, B is the usual one",
+    "promonocyte": "between monoblast and monocyte, no class of ALNet",
+    "any cell of a CLL or CML patient": "chronic leukaemias are no diagnosis of ALNet",
+    "none, neutrophil, myelocyte and the like": "no class of ALNet",
+}
+DIAGNOSIS = {"ALL": "ALL", "AML": "AML", "APML": "APL"}
+"""Last part of a file's name -> diagnosis; CLL and CML are none of ALNet's."""
+SUBSET = "H_100X_C1"
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
+_NAME = re.compile(r"(\d+)_.*_([A-Z]+)")
 
 
 def read(data: Path | None, *, seed: int = 2021) -> Cohort:
-    """The cells boxed in the H_100X subset; a patient's diagnosis is the commonest leukaemic type among the cells.
+    """The cells boxed in the subset; the source's own test pictures test, whole patients at a time.
 
     Raises
     ------
     CohortError
-        the folder is not this data set, has no COCO file, or pictures that it names are missing.
+        the folder is not this data set, has no COCO file, pictures that its boxes name are missing, or pictures are
+        there that no COCO file names.
     """
     module = sys.modules[__name__]
-    subset = next((name for name in SUBSETS if data is not None and (data / name).is_dir()), SUBSETS[0])
-    root = classes.find(module, data, [], [subset]) / subset
-    files = {path.name: path for path in root.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".bmp"}}
-    boxes, excluded, named, missing = [], {}, set(), set()
-    for coco in _coco_files(root):
-        names = {category["id"]: category["name"] for category in coco["categories"]}
-        pictures = {picture["id"]: Path(picture["file_name"]).name for picture in coco["images"]}
-        for box in coco["annotations"]:
-            picture, name = pictures[box["image_id"]], names[box["category_id"]]
-            cell_type = MAPPING.get(re.sub(r"[^a-z]", "", name.lower()))
-            if cell_type is None:
-                excluded[f"category {name}"] = excluded.get(f"category {name}", 0) + 1
-            elif picture not in files:
-                missing.add(picture)
-            else:
-                named.add(picture)
-                boxes.append((files[picture], cell_type, *box["bbox"]))
-    if missing:
-        some = ", ".join(sorted(missing)[:5])
-        raise CohortError(
-            f"{NAME} is incomplete: {len(missing):,} of the {len(missing | named):,} pictures that its boxes name are "
-            f"missing ({some}). Unpack {root.name} again ({SOURCE})."
-        )
+    parent = classes.find(module, data, [SUBSET])
+    root = next(path for path in parent.iterdir() if path.name.upper() == SUBSET)
+    files = {path.name: path for path in root.rglob("*") if path.suffix.lower() in _SUFFIXES and path.name[0] != "."}
+    boxes, named, tested = _boxes(root)
     if not boxes:
-        raise CohortError(f"{root} has no COCO file with boxes of a known category; expected {LAYOUT} ({SOURCE})")
-    rows = _rows(root, boxes)
-    return classes.cohort(
-        module, root, rows, seed, excluded=excluded, notes=["patients are told by file name, unverified"]
-    )
+        raise CohortError(f"{root} has no COCO file with boxes; expected {LAYOUT} ({SOURCE})")
+    _all_there(root, files, named)
+    excluded, used = {}, []
+    for picture, category, *box in sorted(boxes):
+        cell_type = MAPPING.get(re.sub(r"[^a-z]", "", category.lower()))
+        told = _NAME.fullmatch(Path(picture).stem)
+        if told is None:
+            reason = "file name tells no patient and diagnosis"
+        elif told[2] not in DIAGNOSIS:
+            reason = f"patient with {told[2]}: no diagnosis of ALNet"
+        else:
+            reason = f"category {category}"
+        if told is None or told[2] not in DIAGNOSIS or cell_type is None:
+            excluded[reason] = excluded.get(reason, 0) + 1
+        else:
+            used.append((picture, cell_type, told[1], DIAGNOSIS[told[2]], *box))
+    if not used:
+        raise CohortError(f"{root} has no box of a known category and patient; expected {LAYOUT} ({SOURCE})")
+    rows, squeeze = _rows(root, files, used, tested)
+    notes = [f"fields are {squeeze:.2f} of as wide as they should be, told by the median box; it is undone"]
+    return classes.cohort(module, root, rows, seed, excluded=excluded, notes=notes)
 
 
-def _coco_files(root: Path) -> list[dict]:
-    found = []
+def _boxes(root: Path) -> tuple[set[tuple], set[str], set[str]]:
+    """Boxes as (picture, category, x, y, width, height), all pictures that COCO files name, those that test."""
+    boxes, named, tested = set(), set(), set()
     for path in sorted(root.rglob("*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and {"images", "annotations", "categories"} <= set(content):
-            found.append(content)
-    return found
+        coco = json.loads(path.read_text(encoding="utf-8"))
+        if not (isinstance(coco, dict) and {"images", "annotations", "categories"} <= set(coco)):
+            continue
+        categories = {category["id"]: category["name"] for category in coco["categories"]}
+        pictures = {picture["id"]: Path(picture["file_name"]).name for picture in coco["images"]}
+        named |= set(pictures.values())
+        tested |= set(pictures.values()) if path.stem == "test" else set()
+        # A set, because one subset may hold the same labels in two folders.
+        boxes |= {(pictures[b["image_id"]], categories[b["category_id"]], *b["bbox"]) for b in coco["annotations"]}
+    return boxes, named, tested
 
 
-def _rows(root: Path, boxes: list[tuple]) -> list[dict]:
-    view = median(max(width, height) for *_, width, height in boxes) / CELL_SHARE
-    rows, votes = [], {}
-    for number, (path, cell_type, x, y, width, height) in enumerate(boxes):
-        told = re.search(r"\d+", path.stem)
-        patient = f"{NAME}/{told[0] if told else path.stem}"
-        relative = path.relative_to(root).as_posix()
-        rows.append(
-            {
-                "image_id": f"{NAME}/{relative}#{number}", "path": relative, "cell_type": cell_type,
-                "patient_id": patient, "smear_id": patient, "centre_x": x + width / 2, "centre_y": y + height / 2,
-                "view": view,
-            }
-        )  # fmt: skip
-        if cell_type in _DIAGNOSIS:
-            votes.setdefault(patient, []).append(_DIAGNOSIS[cell_type])
-    for row in rows:
-        told = votes.get(row["patient_id"], ["infection"])
-        row["diagnosis"] = max(sorted(set(told)), key=told.count)
-    return rows
+def _all_there(root: Path, files: dict[str, Path], named: set[str]) -> None:
+    for what, names, of in (
+        ("pictures that its COCO files name are missing", named - set(files), len(named)),
+        ("pictures are in no COCO file, so one is missing", set(files) - named, len(files)),
+    ):
+        if names:
+            some = ", ".join(sorted(names)[:5])
+            raise CohortError(
+                f"{NAME} is incomplete: {len(names):,} of {of:,} {what} ({some}). Unpack {root.name} again ({SOURCE})."
+            )
+
+
+def _rows(root: Path, files: dict[str, Path], used: list[tuple], tested: set[str]) -> tuple[list[dict], float]:
+    squeeze = median(width / height for *_, width, height in used)
+    view = classes.view_of(((width / squeeze * height) ** 0.5, cell_type) for _, cell_type, *_, width, height in used)
+    testing = {patient for picture, _, patient, *_ in used if picture in tested}
+    rows = []
+    for number, (picture, cell_type, patient, diagnosis, x, y, width, height) in enumerate(used):
+        relative = files[picture].relative_to(root).as_posix()
+        row = {
+            "image_id": f"{NAME}/{relative}#{number}", "path": relative, "cell_type": cell_type,
+            "patient_id": f"{NAME}/{patient}", "smear_id": f"{NAME}/{patient}", "diagnosis": diagnosis,
+            "centre_x": x + width / 2, "centre_y": y + height / 2, "view": view * squeeze, "view_height": view,
+        }  # fmt: skip
+        rows.append(row | ({"split": "test" if patient in testing else "train"} if tested else {}))
+    return rows, squeeze

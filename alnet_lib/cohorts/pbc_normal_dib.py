@@ -26,6 +26,12 @@ ODDITIES = (
     "byte-identical pictures, one of them across two classes"
 )
 MAPPING = {"lymphocyte": "lymphocyte", "monocyte": "monocyte"}
+WHY = {
+    "lymphocyte": "of healthy persons",
+    "monocyte": "of healthy persons",
+    "ig": "immature granulocytes; PMY are normal promyelocytes, not the abnormal ones of APL",
+    "neutrophil, eosinophil, basophil, erythroblast, platelet": "no class of ALNet",
+}
 COUNTS = {"lymphocyte": 1214, "monocyte": 1420}
 
 
@@ -38,5 +44,5 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
         the folder is not this data set, or classes that are used are incomplete.
     """
     module = sys.modules[__name__]
-    root = classes.find(module, data, ["PBC_dataset_normal_DIB"], ["lymphocyte", "monocyte", "ig", "platelet"])
+    root = classes.find(module, data, ["lymphocyte", "monocyte", "ig", "platelet"])
     return classes.read_folders(module, root, seed, {".jpg"})

@@ -148,7 +148,7 @@ def _files(
         path, shown = files[row], str(cohort.manifest["path"].iloc[row])
         try:
             height, width = images.decode(path).shape[:2]
-            x, y, _ = places[row]
+            x, y, *_ = places[row]
             if not (np.isnan(x) or 0 <= x < width) or not (np.isnan(y) or 0 <= y < height):
                 what = f"the cell's centre ({x:.0f}, {y:.0f}) lies outside the picture of {width}x{height} pixels."
                 return "", Problem("error", row, shown, what)
@@ -172,11 +172,14 @@ def _files(
 
 
 def _without_repeats(cohort: Cohort) -> Cohort:
-    # A source that knows no smear is split by image, by us: that its repeats fall on two sides is not the user's fault.
+    # A public source is used untouched, and where it knows no smear the split is ours: that its repeats fall on two
+    # sides is not for the user to mend. The copy that is tested on stays.
     manifest = cohort.manifest
-    if "smear_known" not in manifest:
-        return cohort
-    read = manifest[~manifest["smear_known"] & manifest["sha256"].ne("")]
+    nameless = ~manifest.get("smear_known", pd.Series(True, index=manifest.index)).astype(bool)
+    read = manifest[manifest["sha256"].ne("") & (nameless | (cohort.kind == "public"))]
+    crosses = read.groupby("sha256")["split"].transform("nunique").gt(1)
+    read = read[nameless[read.index] | crosses]
+    read = read.sort_values("split", key=lambda names: names.map({"external": 0, "test": 1, "train": 2}), kind="stable")
     clash = read.groupby("sha256")["cell_type"].transform("nunique").gt(1)
     again = read["sha256"].duplicated() & ~clash
     reasons = {"the same picture again": again, "the same picture with two labels": clash}

@@ -22,6 +22,7 @@ IMAGES = "16,450 and 381 external at scale 1, drawn on the spot"
 CITATION = "drawn by alnet_lib; composition of Boldú et al. 2021, Tables 1, 2 and 6"
 LICENCE = "MIT, as the kit"
 SOURCE = "embedded: needs no download"
+IDENTIFIERS = "patient and smear"
 JPEG_QUALITY = 92
 
 NOTES = (
