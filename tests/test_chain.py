@@ -262,6 +262,31 @@ def test_the_chain_runs_on_a_handful_of_real_images(jhu_folder, tmp_path):
     assert "Public cohort" in (run / "report" / "index.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
+def test_cells_without_a_smear_never_vote_and_patients_without_labels_do_nothing_else(twin, tmp_path):
+    manifest = twin.manifest[["path", "cell_type", "smear_id", "patient_id", "site", "diagnosis", "split"]].copy()
+    manifest.loc[manifest["split"].eq("external"), "cell_type"] = ""
+    manifest["smear_known"] = manifest["cell_type"].ne("lymphocyte")
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "images").symlink_to(twin.root / "images")
+    manifest.to_csv(own / "manifest.csv", index=False)
+    run = tmp_path / "run"
+    done = alnet(
+        "reproduce", "--cohort", "folder", "--profile", "smoke", "--data", own, "--run-dir", run, "--until", "05"
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    cells = pd.read_parquet(run / "predictions" / "cells.parquet")
+    assert not cells.loc[cells["cell_type"].eq("lymphocyte"), "selected"].any()
+    assert cells.loc[cells["split"].eq("external"), "selected"].all()
+    items = {path.stem: json.loads(path.read_text()) for path in (run / "items").glob("*.json")}
+    assert items["extra_table_external_cells"]["reason"] == "no labelled cell of another site"
+    voted = pd.read_csv(run / items["extra_table_external_sites"]["files"][0])
+    assert voted["smears"].sum() == cells.loc[cells["split"].eq("external"), "smear_id"].nunique()
+    counted = pd.read_csv(run / "tables" / "table_02.csv", index_col=0).loc["Lymphocytes"]
+    assert counted["images_train"] > 0 and counted["patients"] == counted["smears_train"] == 0
+
+
 @pytest.mark.parametrize("notebook", pipeline.USES)
 def test_a_notebook_is_stale_when_a_module_changes_that_it_imports(notebook):
     cells = json.loads((pipeline.NOTEBOOKS_DIR / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]

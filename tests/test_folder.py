@@ -1,5 +1,6 @@
 """The user's own images: folders, or a manifest file."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -55,4 +56,18 @@ def test_an_empty_folder_a_missing_one_and_another_layout_are_refused(twin, tmp_
         folder.read(tmp_path)
     _fill(tmp_path, twin, ["cats/1.jpg"])
     with pytest.raises(CohortError, match=r"cats \(1 images\)"):
+        folder.read(tmp_path)
+
+
+def test_truths_and_places_of_a_table_are_read_as_such(tmp_path):
+    rows = pd.DataFrame({"path": ["a.png", "b.png", "c.png"], "cell_type": "monocyte", "smear_id": ["1", "2", "3"]})
+    rows = rows.assign(diagnosis="control", smear_known=["no", "TRUE", ""], immature=["0", "1.0", "yes"])
+    rows = rows.assign(centre_x=["12.5", "", "3"], view=["90", "90", ""])
+    rows.to_csv(tmp_path / "manifest.csv", index=False)
+    cohort = folder.read(tmp_path)
+    assert cohort.manifest["smear_known"].tolist() == [False, True, True]
+    assert cohort.manifest["immature"].tolist() == [False, True, True]
+    assert cohort.places[0][0] == 12.5 and np.isnan(cohort.places[1][0]) and np.isnan(cohort.places[2][2])
+    rows.assign(smear_known="perhaps").to_csv(tmp_path / "manifest.csv", index=False)
+    with pytest.raises(CohortError, match="column smear_known is true or false, not perhaps"):
         folder.read(tmp_path)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from alnet_lib.cohorts.manifest import Cohort, CohortError
 from alnet_lib.cohorts.vocabulary import CELL_TYPES, MANIFEST_COLUMNS, USUAL_DIAGNOSIS
+from alnet_lib.images import PLACE_COLUMNS
 
 NAME = "folder"
 KIND = "private"
@@ -58,7 +59,21 @@ def _from_manifest(file: Path) -> Cohort:
     for column, value in defaults.items():
         if column not in frame:
             frame[column] = value
+    for column in {"immature", "smear_known"} & set(frame):
+        frame[column] = _truth(frame[column], f"{file}: column {column}")
+    for column in set(PLACE_COLUMNS) & set(frame):
+        frame[column] = pd.to_numeric(frame[column].replace("", None))
     return Cohort(NAME, KIND, file.parent, frame, CITATION, LICENCE, (f"manifest {file.name}",))
+
+
+def _truth(words: pd.Series, where: str) -> pd.Series:
+    """True or false of what a table calls so, whatever its case; nothing said is true."""
+    known = {"true": True, "yes": True, "1": True, "": True, "false": False, "no": False, "0": False}
+    found = words.fillna("").astype(str).str.strip().str.lower().str.removesuffix(".0").map(known)
+    if found.isna().any():
+        strange = ", ".join(sorted(set(words[found.isna()].astype(str)))[:5])
+        raise CohortError(f"{where} is true or false, not {strange}")
+    return found.astype(bool)
 
 
 def _from_folders(root: Path) -> Cohort:
