@@ -71,3 +71,40 @@ def test_truths_and_places_of_a_table_are_read_as_such(tmp_path):
     rows.assign(smear_known="perhaps").to_csv(tmp_path / "manifest.csv", index=False)
     with pytest.raises(CohortError, match="column smear_known is true or false, not perhaps"):
         folder.read(tmp_path)
+
+
+MAPPING = "name,cell_type\nBlast,myeloblast\nNRBC,\n"
+
+
+def test_a_mapping_file_translates_names_of_folders(twin, tmp_path):
+    _fill(tmp_path, twin, ["P1/s1/Blast/a.jpg", "P1/s1/NRBC/b.jpg", "P1/s1/monocyte/c.jpg", "P1/s1/smudge/d.jpg"])
+    (tmp_path / "mapping.csv").write_text("\ufeff" + MAPPING, encoding="utf-8")
+    cohort = folder.read(tmp_path)
+    assert sorted(cohort.manifest["cell_type"]) == ["monocyte", "myeloblast"]
+    assert cohort.excluded.set_index("reason")["count"].to_dict() == {
+        "folder `P1/s1/smudge` is no cell type": 1, "`NRBC` is left out by mapping.csv": 1,
+    }  # fmt: skip
+
+
+def test_a_mapping_file_translates_a_manifest_and_unlabelled_cells_stay(tmp_path):
+    rows = pd.DataFrame({"path": list("abcd"), "cell_type": ["Blast", "NRBC", "", "monocyte"], "smear_id": "1"})
+    rows.assign(diagnosis="AML").to_csv(tmp_path / "manifest.csv", index=False)
+    (tmp_path / "mapping.csv").write_text(MAPPING)
+    cohort = folder.read(tmp_path / "manifest.csv")
+    assert cohort.manifest["cell_type"].tolist() == ["myeloblast", "", "monocyte"]
+    assert cohort.excluded["count"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name,type\na,b\n", "lacks the columns cell_type"),
+        ("name,cell_type\na,blast\n", "maps to blast; known are lymphocyte"),
+        ("name,cell_type\na,monocyte\na,lymphocyte\n", "names a twice"),
+    ],
+)
+def test_a_mapping_file_that_makes_no_sense_is_refused(text, says, twin, tmp_path):
+    _fill(tmp_path, twin, ["monocyte/1.jpg"])
+    (tmp_path / "mapping.csv").write_text(text)
+    with pytest.raises(CohortError, match=says):
+        folder.read(tmp_path)

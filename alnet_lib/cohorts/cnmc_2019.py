@@ -38,6 +38,7 @@ WHY = {
 }
 COUNTS = {"fold_0/all": 2397, "fold_1/all": 2418, "fold_2/all": 2457}
 PRELIMINARY = 1867
+CHECKED = f"{', '.join(f'{name} {n:,}' for name, n in COUNTS.items())}, preliminary {PRELIMINARY:,}"
 _FOLDS = ["fold_0", "fold_1", "fold_2"]
 _FOLDER = "C-NMC_test_prelim_phase_data"
 _TABLE = f"{_FOLDER}_labels.csv"

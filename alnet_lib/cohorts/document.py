@@ -46,7 +46,8 @@ picture, 36 micrometres, so that cells of all sources have one scale; notebook 0
 
 `COHORT=pbc+jhu_apl DATA=pbc=DIR,jhu_apl=DIR` joins manifests; `source` keeps where a row comes from, and the
 beginning of a name is enough. Source predicts class in any such mixture: notebook 01 measures how far the source, the
-background and the mean colour alone tell the classes, notebook 03 prints it beside the network's accuracy.
+background and the mean colour alone tell the classes, notebook 03 prints it beside the network's accuracy, and beyond
+the level of warning every page of the report says so.
 
 `--split patient` (or `split: patient` in a profile) puts all smears of a patient on one side of the split, whatever
 the source says.
@@ -62,10 +63,17 @@ that occurs twice and smear on both sides of a split is reported, by row and fil
 
 Without a manifest the folders themselves tell: `<cell type>/<file>`, or `<patient>/<smear>/<cell type>/<file>`.
 
+Your own names of cells are translated by a `mapping.csv` beside the manifest or in the folder: columns `name` (yours)
+and `cell_type` (one of the above; empty leaves such cells out, counted).
+
 Pictures are RGB, 8 bits a channel. An opaque alpha channel is dropped; greyscale, CMYK, 16-bit and truncated files are
 refused by name (`--allow-truncated`, or `allow_truncated: true` in the profile, uses truncated JPEG files, named and
 counted).
 """
+
+
+def _counts(module: ModuleType) -> str:
+    return ", ".join(f"{name} {n:,}" for name, n in getattr(module, "COUNTS", {}).items())
 
 
 def section(module: ModuleType) -> str:
@@ -74,6 +82,7 @@ def section(module: ModuleType) -> str:
     facts = {
         "kind": module.KIND, "images": module.IMAGES, "from": module.SOURCE, "licence": module.LICENCE,
         "citation": module.CITATION, "layout": f"`{module.LAYOUT}`" if hasattr(module, "LAYOUT") else "",
+        "counts checked": getattr(module, "CHECKED", _counts(module)),
         "scale": getattr(module, "SCALE", ""), "identifiers": getattr(module, "IDENTIFIERS", ""),
         "oddities": getattr(module, "ODDITIES", ""),
     }  # fmt: skip

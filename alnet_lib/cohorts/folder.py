@@ -23,10 +23,12 @@ IDENTIFIERS = "the user's"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 MANDATORY = ("path", "cell_type", "smear_id", "diagnosis")
 """Columns a manifest file must have. The others are filled: patient_id from smear_id, split `train`, the rest empty."""
+MAPPING_FILE = "mapping.csv"
+"""The user's words for cells: columns `name` and `cell_type`, beside the manifest or in the folder; optional."""
 
 
 def read(data: Path | None, *, seed: int = 2021) -> Cohort:
-    """A cohort from a manifest file, or from folders.
+    """A cohort from a manifest file, or from folders; a `mapping.csv` beside it translates the user's cell names.
 
     From folders without patients each file is a smear of its own, so only cell-level results mean anything (a note
     says so); the diagnosis is then the one the paper gives to the cell type.
@@ -48,6 +50,23 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
     return _from_manifest(listed) if listed else _from_folders(data)
 
 
+def _mapping(root: Path) -> dict[str, str]:
+    """The user's name of a cell -> cell type, empty where cells of that name are left out."""
+    file = root / MAPPING_FILE
+    if not file.is_file():
+        return {}
+    frame = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    if missing := [column for column in ("name", "cell_type") if column not in frame]:
+        raise CohortError(f"{file} lacks the columns {', '.join(missing)}")
+    if strange := sorted(set(frame["cell_type"]) - {*CELL_TYPES, ""}):
+        raise CohortError(
+            f"{file} maps to {', '.join(strange)}; known are {', '.join(CELL_TYPES)}, and empty for what is left out"
+        )
+    if (twice := frame["name"].duplicated()).any():
+        raise CohortError(f"{file} names {', '.join(sorted(set(frame['name'][twice])))} twice")
+    return dict(zip(frame["name"], frame["cell_type"], strict=True))
+
+
 def _from_manifest(file: Path) -> Cohort:
     frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, dtype=str, keep_default_na=False)
     if missing := [column for column in MANDATORY if column not in frame]:
@@ -63,7 +82,17 @@ def _from_manifest(file: Path) -> Cohort:
         frame[column] = _truth(frame[column], f"{file}: column {column}")
     for column in set(PLACE_COLUMNS) & set(frame):
         frame[column] = pd.to_numeric(frame[column].replace("", None))
-    return Cohort(NAME, KIND, file.parent, frame, CITATION, LICENCE, (f"manifest {file.name}",))
+    mapping, given = _mapping(file.parent), frame["cell_type"]
+    dropped = given.map(mapping).eq("")
+    frame["cell_type"] = given.map(lambda name: mapping.get(name, name))
+    excluded = _left_out({name: int(n) for name, n in given[dropped].value_counts().items()}, f"by {MAPPING_FILE}")
+    kept = frame[~dropped].reset_index(drop=True)
+    return Cohort(NAME, KIND, file.parent, kept, CITATION, LICENCE, (f"manifest {file.name}",), excluded)
+
+
+def _left_out(counts: dict[str, int], why: str) -> pd.DataFrame:
+    rows = [{"reason": f"`{name}` is left out {why}", "count": n} for name, n in counts.items()]
+    return pd.DataFrame(rows, columns=["reason", "count"])
 
 
 def _truth(words: pd.Series, where: str) -> pd.Series:
@@ -77,10 +106,14 @@ def _truth(words: pd.Series, where: str) -> pd.Series:
 
 
 def _from_folders(root: Path) -> Cohort:
-    rows, strange = [], {}
+    rows, strange, dropped, mapping = [], {}, {}, _mapping(root)
     for path in sorted(p for p in root.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES):
         parts = path.relative_to(root).parts
-        cell_type = parts[-2] if len(parts) > 1 else ""
+        given = parts[-2] if len(parts) > 1 else ""
+        cell_type = mapping.get(given, given)
+        if given in mapping and not cell_type:
+            dropped[given] = dropped.get(given, 0) + 1
+            continue
         if cell_type not in CELL_TYPES or len(parts) not in (2, 4):
             strange[str(path.parent.relative_to(root))] = strange.get(str(path.parent.relative_to(root)), 0) + 1
             continue
@@ -111,6 +144,7 @@ def _from_folders(root: Path) -> Cohort:
         [{"reason": f"folder `{k}` is no cell type", "count": v} for k, v in strange.items()],
         columns=["reason", "count"],
     )
+    excluded = pd.concat([excluded, _left_out(dropped, f"by {MAPPING_FILE}")], ignore_index=True)
     alone = sum(not row["smear_known"] for row in rows)
     notes = [f"no patient or smear is known of {alone:,} images: cell-level results only"] if alone else []
     return Cohort(NAME, KIND, root, pd.DataFrame(rows), CITATION, LICENCE, tuple(notes), excluded)

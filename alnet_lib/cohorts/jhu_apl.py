@@ -23,6 +23,7 @@ CITATION = "Sidhom et al., npj Precision Oncology 5:38 (2021)"
 LICENCE = "none granted (copyright Johns Hopkins University 2020): local use only"
 SOURCE = "repository sidhomj/DeepAPL on GitHub, folder Data"
 LAYOUT = "Data/master.csv; Data/All/Patient_NN/[accession or date/]Signed slides/<cell type>/<CODE>_<number>.jpg"
+CHECKED = "every discovery patient of master.csv has a folder"
 SCALE = "about 0.1 micrometre a pixel (CellaVision, 100x oil); the picture is used whole"
 IDENTIFIERS = "patient; accession or date folders part a patient's smears"
 ODDITIES = (

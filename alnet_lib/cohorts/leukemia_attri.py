@@ -26,6 +26,7 @@ LAYOUT = (
     "H_100X_C1/Images/{train,test}/<patient>_<field>_1000_<ALL, AML, APML, CLL or CML>.png and "
     "H_100X_C1/json_labels/{train,test}.json (COCO)"
 )
+CHECKED = "the pictures that its COCO files name are there, and no others"
 SCALE = "unknown; the crop makes the median box as large as a cell of its type in a CellaVision picture"
 IDENTIFIERS = "patient and diagnosis, in the file's name"
 ODDITIES = (
