@@ -187,8 +187,12 @@ def colour_and_sharpness(
     return medians.assign(images=frame.groupby("site").size())
 
 
-RED_CELLS_ENOUGH, SCALES_APART = 20, 1.15
-"""Red cells a source needs for its scale to be judged, and the ratio beyond which two sources are not at one scale."""
+RED_CELLS_ENOUGH, CELLS_ENOUGH = 20, 10
+"""Red cells that a source needs for its scale to be judged, and cells of a type for its size to be compared."""
+RED_CELL_USUAL = (6.3, 8.7)
+"""Micrometres: a source whose red cells are smaller or larger is not at the scale used."""
+SCALES_APART, TYPES_APART = 1.15, 1.4
+"""Ratios beyond which two sources are not at one scale: of their red cells, of their cells of one type."""
 
 
 def sizes(cohort: Cohort, *, rng: np.random.Generator, limit: int = 25, allow_truncated: bool = False) -> pd.DataFrame:
@@ -218,15 +222,29 @@ def _median(values: list[float]) -> float:
 
 
 def scale_sentences(frame: pd.DataFrame) -> list[str]:
-    """What `sizes` says of the sources' scales, one sentence a source; a warning where two are not at one scale."""
+    """What `sizes` says of the sources' scales: a sentence a source, and warnings.
+
+    Warned of: red cells of an unusual size, red cells of two sources that differ by SCALES_APART, and, since at a very
+    wrong scale no red cell is recognised, cells of one type that differ by TYPES_APART.
+    """
     total = frame.groupby("source")["red cells"].sum()
     width = (frame["red cell"].fillna(0) * frame["red cells"]).groupby(frame["source"]).sum() / total
-    judged = width[total.ge(RED_CELLS_ENOUGH)]
-    lines = [
-        f"Red cells of {source} are {judged[source]:.1f} micrometres wide at the scale used ({total[source]} measured)."
-        for source in judged.index
-    ]
+    judged, lines = width[total.ge(RED_CELLS_ENOUGH)], []
+    for source, n in total.items():
+        if source not in judged:
+            lines.append(f"The scale of {source} cannot be judged by red cells: {n} lie whole and alone.")
+            continue
+        usual = RED_CELL_USUAL[0] <= judged[source] <= RED_CELL_USUAL[1]
+        told = f"Red cells of {source} are {judged[source]:.1f} micrometres wide at the scale used ({n} measured)"
+        lines.append(f"{told}." if usual else f"{told}: **a warning**, 7 to 8 are usual.")
     if len(judged) > 1 and judged.max() > SCALES_APART * judged.min():
         apart = f"**a warning**: {judged.idxmax()} and {judged.idxmin()} are not at one scale"
         lines.append(f"By their red cells, {apart}, so size may tell the source.")
+    for cell_type, own in frame[frame["cells"].ge(CELLS_ENOUGH)].groupby("cell type"):
+        size = own.set_index("source")["cell"]
+        if len(size) > 1 and size.max() > TYPES_APART * size.min():
+            lines.append(
+                f"{cell_type} are {size.max():.1f} micrometres wide in {size.idxmax()} and {size.min():.1f} in "
+                f"{size.idxmin()}: **a warning**, the two may not be at one scale."
+            )
     return lines

@@ -101,6 +101,7 @@ def cohort_list(name: Annotated[str, typer.Argument(help="All that is known of t
 
     if not name:
         _print_frame(cohorts.table())
+        print("`alnet cohort list NAME` tells where to get one, its layout, labels, scale and oddities.")
         return
     from rich.console import Console
     from rich.markdown import Markdown

@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from alnet_lib.cohorts.vocabulary import TO_MODULE_1
+from alnet_lib.cohorts.vocabulary import MODULE_1_CLASSES, TO_MODULE_1
 from alnet_lib.results import Value, read_items
 
 WARN_ABOVE = 0.25
@@ -126,7 +126,7 @@ def caution(run_dir: Path) -> str:
     if "source" not in set(frame["seen"]) or not len(warned):
         return ""
     values = {value["key"]: value["reproduced"] for item in read_items(run_dir) for value in item["values"]}
-    network = [value for key, value in values.items() if key.startswith("table_08.sensitivity.") and value is not None]
+    network = [v for n in MODULE_1_CLASSES if (v := values.get(f"table_08.sensitivity.{n}")) is not None]
     told = "; ".join(f"{SEEN[row.seen]}, {row.balanced_accuracy:.0%}" for row in warned.itertuples())
     beside = f"; module 1, {np.mean(network):.0f}%" if network else ""
     return (

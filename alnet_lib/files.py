@@ -80,7 +80,7 @@ def cohort_folders(cohort: str, data: str) -> dict[str, str]:
     if len(names) == 1:
         return {cohort: data.removeprefix(f"{cohort}=")} if data else {}
     # A comma may be part of a folder's name: only one before `name=` parts folders.
-    entries = [entry.partition("=") for entry in re.split(r",(?=\w+=)", data)] if data else []
+    entries = [entry.partition("=") for entry in re.split(r",\s*(?=\w+=)", data)] if data else []
     folders = {name: folder for name, _, folder in entries if folder}
     if strange := [name for name, _, _ in entries if name not in names]:
         raise ValueError(

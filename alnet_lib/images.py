@@ -88,12 +88,14 @@ def _decode_truncated(path: Path) -> np.ndarray:
 
 
 def is_truncated(path: Path) -> bool:
-    """Whether the picture's data ends early although the rest can be shown."""
+    """Whether it is a JPEG file whose data ends early although the rest can be shown."""
+    jpeg = False
     try:
         with Image.open(path) as picture:
+            jpeg = picture.format == "JPEG"
             picture.load()
     except OSError as error:
-        return "truncated" in str(error)
+        return "truncated" in str(error) and jpeg
     return False
 
 

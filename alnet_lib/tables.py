@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -50,10 +51,16 @@ def html_table(frame: pd.DataFrame, *, caption: str, id: str = "", index: bool =
             parts += [f'<th scope="row">{html.escape(text(level))}</th>' for level in levels]
         for value, is_number in zip(row, numeric, strict=True):
             style = ' class="number"' if is_number else ""
-            parts.append(f"<td{style}>{html.escape(text(value))}</td>")
+            parts.append(f"<td{style}>{_breakable(text(value))}</td>")
         parts.append("</tr>")
     parts.append("</tbody></table>")
     return "".join(parts)
+
+
+def _breakable(words: str) -> str:
+    # Long names of values and files may wrap, or they would press the prose beside them into a tower.
+    escaped = html.escape(words)
+    return re.sub(r"\S{21,}", lambda long: re.sub(r"(?<=\w)([._/])(?=\w)", r"\1<wbr>", long[0]), escaped)
 
 
 def _joined(column: Any) -> str:

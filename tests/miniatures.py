@@ -129,14 +129,15 @@ def idb(root):
     for i in range(1, 4):
         write_cell(root / "ALL_IDB2" / "img" / f"Im{i:03d}_1.tif", (257, 257 if i > 1 else 240), 120)
     write_picture(root / "ALL_IDB2" / "img" / "Im131_0.tif", (257, 257))
-    return {"1": 3}
+    return {"Im<NNN>_1.tif": 3}
 
 
 ATTRI = {
     "train": {
         "3_12_1000_AML.png": [("Myeloblast", [100, 100, 36, 60]), ("Atypical lymphocyte", [0, 300, 36, 60])],
         "21_2_1000_CLL.png": [("Lymphocyte", [300, 300, 30, 50])],
-        "4_1_1000_ALL.png": [("Lymphoblast", [200, 200, 30, 50])],
+        "4_1_1000_ALL.png": [("Lymphoblast", [200, 200, 30, 50]), ("Myeloblast", [400, 400, 30, 0])],
+        "5_1_1000_AML.png": [("Lymphoblast", [200, 200, 36, 60]), ("Lymphoblast", [300, 300, 36, 0])],
     },
     "test": {"23_7_1000_APML.png": [("Abnormal promyelocyte", [500, 20, 36, 60]), ("None", [5, 5, 30, 30])]},
 }
@@ -179,3 +180,13 @@ TREES = {
     all_idb2: idb,
     leukemia_attri: attri,
 }
+
+
+def grow(module, tree, root, monkeypatch):
+    """Make a source's miniature below `root`, and have its adapter count as the miniature counts."""
+    counts = tree(root)
+    if counts:
+        monkeypatch.setattr(module, "COUNTS", counts)
+    if module is cnmc_2019:
+        monkeypatch.setattr(module, "PRELIMINARY", 4)
+    return counts

@@ -68,6 +68,9 @@ def test_truths_and_places_of_a_table_are_read_as_such(tmp_path):
     assert cohort.manifest["smear_known"].tolist() == [False, True, True]
     assert cohort.manifest["immature"].tolist() == [False, True, True]
     assert cohort.places[0][0] == 12.5 and np.isnan(cohort.places[1][0]) and np.isnan(cohort.places[2][2])
+    rows.assign(view="1,5").to_csv(tmp_path / "manifest.csv", index=False)
+    with pytest.raises(CohortError, match=r"column view holds numbers, not 1,5"):
+        folder.read(tmp_path)
     rows.assign(smear_known="perhaps").to_csv(tmp_path / "manifest.csv", index=False)
     with pytest.raises(CohortError, match="column smear_known is true or false, not perhaps"):
         folder.read(tmp_path)
@@ -108,3 +111,10 @@ def test_a_mapping_file_that_makes_no_sense_is_refused(text, says, twin, tmp_pat
     (tmp_path / "mapping.csv").write_text(text)
     with pytest.raises(CohortError, match=says):
         folder.read(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "\x00\x01"])
+def test_a_manifest_that_is_no_table_is_named(content, tmp_path):
+    (tmp_path / "manifest.csv").write_text(content)
+    with pytest.raises(CohortError, match=r"manifest\.csv"):
+        cohorts.read("folder", tmp_path)

@@ -104,6 +104,25 @@ def test_a_discovery_patient_without_a_folder_means_half_unpacked(tree):
         jhu_apl.read(tree)
 
 
+def test_odd_lines_of_the_table_odd_names_and_macos_files_lose_no_patient(tree):
+    whole = jhu_apl.read(tree).manifest
+    master = tree / "Data" / "master.csv"
+    text = master.read_text().rstrip("\n")
+    master.write_text(f"{text}\n{text.splitlines()[1]}\n,,,\n")
+    signed = tree / "Data" / "All" / "Patient_02" / "Signed slides"
+    (signed / "Lymphocyte" / "._LYT_1.jpg").write_bytes(b"Mac OS X")
+    signed.rename(signed.with_name("signed slides"))
+    again = jhu_apl.read(tree).manifest
+    assert len(again) == len(whole) and set(again["smear_id"]) == set(whole["smear_id"])
+
+
+def test_a_discovery_patient_without_a_picture_means_half_unpacked(tree):
+    for path in (tree / "Data" / "All" / "Patient_03").rglob("*.jpg"):
+        path.unlink()
+    with pytest.raises(CohortError, match="incomplete: discovery patients 3 of 4"):
+        jhu_apl.read(tree)
+
+
 @pytest.mark.jhu_apl
 def test_the_real_cohort_has_the_counts_known(jhu_folder, tmp_path):
     cohort = cohorts.build("jhu_apl", tmp_path, data=jhu_folder, manifest_only=True)

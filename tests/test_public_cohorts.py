@@ -2,7 +2,20 @@
 
 import numpy as np
 import pytest
-from miniatures import TREES, attri, cnmc, idb, lmu, mll_cells, mll_patients, pbc, write_picture
+from miniatures import (
+    TREES,
+    attri,
+    bodzas,
+    cnmc,
+    grow,
+    idb,
+    lmu,
+    mll_cells,
+    mll_patients,
+    pbc,
+    write_picture,
+)
+from PIL import Image
 
 from alnet_lib import audit, cohorts, images, segmentation
 from alnet_lib.cohorts import (
@@ -10,6 +23,7 @@ from alnet_lib.cohorts import (
     all_idb2,
     aml_lmu,
     aml_mll_helmholtz,
+    bodzas_2023,
     classes,
     cnmc_2019,
     leukemia_attri,
@@ -22,18 +36,9 @@ from alnet_lib.cohorts.synthetic import morphology
 NAMED = [pytest.param(module, tree, id=module.NAME) for module, tree in TREES.items()]
 
 
-def _grow(module, tree, root, monkeypatch):
-    counts = tree(root)
-    if counts:
-        monkeypatch.setattr(module, "COUNTS", counts)
-    if module is cnmc_2019:
-        monkeypatch.setattr(module, "PRELIMINARY", 4)
-    return counts
-
-
 @pytest.mark.parametrize(("module", "tree"), NAMED)
 def test_a_miniature_becomes_a_cohort_that_passes_validation(module, tree, tmp_path, monkeypatch):
-    _grow(module, tree, tmp_path / "in, ä", monkeypatch)
+    grow(module, tree, tmp_path / "in, ä", monkeypatch)
     cohort = cohorts.build(module.NAME, tmp_path / "out", data=tmp_path / "in, ä")
     assert cohort.kind == "public" and len(cohort.manifest)
     array = images.pixels(cohort, 32, cache=tmp_path / "cache")
@@ -75,14 +80,14 @@ def test_every_other_data_set_is_refused_by_name(module, trees):
     ("module", "tree"), [pytest.param(m, t, id=m.NAME) for m, t in TREES.items() if t is not attri]
 )
 def test_a_half_unpacked_archive_is_refused_with_what_is_missing(module, tree, tmp_path, monkeypatch):
-    counts = _grow(module, tree, tmp_path, monkeypatch)
+    counts = grow(module, tree, tmp_path, monkeypatch)
     monkeypatch.setattr(module, "COUNTS", {name: n + 1 for name, n in counts.items()})
     with pytest.raises(CohortError, match=r"is incomplete: .* of .*Unpack the whole archive"):
         module.read(tmp_path)
 
 
 def test_a_missing_class_folder_is_named(tmp_path, monkeypatch):
-    _grow(pbc_normal_dib, pbc, tmp_path, monkeypatch)
+    grow(pbc_normal_dib, pbc, tmp_path, monkeypatch)
     for file in (tmp_path / "PBC_dataset_normal_DIB" / "monocyte").iterdir():
         file.unlink()
     (tmp_path / "PBC_dataset_normal_DIB" / "monocyte").rmdir()
@@ -91,7 +96,7 @@ def test_a_missing_class_folder_is_named(tmp_path, monkeypatch):
 
 
 def test_normal_promyelocytes_are_never_abnormal_ones(tmp_path, monkeypatch):
-    _grow(pbc_normal_dib, pbc, tmp_path, monkeypatch)
+    grow(pbc_normal_dib, pbc, tmp_path, monkeypatch)
     cohort = pbc_normal_dib.read(tmp_path)
     assert set(cohort.manifest["cell_type"]) == {"lymphocyte", "monocyte"}
     assert cohort.excluded.set_index("reason")["count"]["class ig"] == 2
@@ -99,7 +104,7 @@ def test_normal_promyelocytes_are_never_abnormal_ones(tmp_path, monkeypatch):
 
 
 def test_lmu_keeps_reannotations_and_brings_cells_to_scale(tmp_path, monkeypatch):
-    _grow(aml_lmu, lmu, tmp_path, monkeypatch)
+    grow(aml_lmu, lmu, tmp_path, monkeypatch)
     cohort = aml_lmu.read(tmp_path)
     again = cohort.manifest.set_index("path")["reannotation_2"]
     assert again["LYT/LYT_0001.tiff"] == "LYA" and again["LYT/LYT_0002.tiff"] == ""
@@ -111,7 +116,7 @@ def test_lmu_keeps_reannotations_and_brings_cells_to_scale(tmp_path, monkeypatch
 
 
 def test_unlabelled_cells_of_patients_are_external_and_only_for_the_vote(tmp_path, monkeypatch):
-    _grow(aml_mll_helmholtz, mll_patients, tmp_path, monkeypatch)
+    grow(aml_mll_helmholtz, mll_patients, tmp_path, monkeypatch)
     cohort = cohorts.build("aml_mll", tmp_path / "out", data=tmp_path)
     manifest = cohort.manifest
     assert manifest["cell_type"].eq("").all() and manifest["split"].eq("external").all()
@@ -122,7 +127,7 @@ def test_unlabelled_cells_of_patients_are_external_and_only_for_the_vote(tmp_pat
 
 
 def test_the_micro_sign_of_the_table_of_patients_may_be_garbled(tmp_path, monkeypatch):
-    _grow(aml_mll_helmholtz, mll_patients, tmp_path, monkeypatch)
+    grow(aml_mll_helmholtz, mll_patients, tmp_path, monkeypatch)
     text = (tmp_path / "metadata.csv").read_text().replace("per_ul", "per_µl")
     (tmp_path / "metadata.csv").write_bytes(text.encode("latin-1"))
     manifest = aml_mll_helmholtz.read(tmp_path).manifest
@@ -130,7 +135,7 @@ def test_the_micro_sign_of_the_table_of_patients_may_be_garbled(tmp_path, monkey
 
 
 def test_what_macos_packs_beside_pictures_is_nopicture(tmp_path, monkeypatch):
-    _grow(mll23, mll_cells, tmp_path, monkeypatch)
+    grow(mll23, mll_cells, tmp_path, monkeypatch)
     cohort = mll23.read(tmp_path)
     assert cohort.manifest["cell_type"].value_counts()["monocyte"] == 2
     assert cohort.manifest.query("cell_type == 'monocyte'")["path"].iloc[0] == "monocyte/monocyte/monocyte_0000.TIF"
@@ -139,43 +144,14 @@ def test_what_macos_packs_beside_pictures_is_nopicture(tmp_path, monkeypatch):
 
 
 def test_more_than_the_source_counts_is_noted(tmp_path, monkeypatch):
-    _grow(pbc_normal_dib, pbc, tmp_path, monkeypatch)
+    grow(pbc_normal_dib, pbc, tmp_path, monkeypatch)
     write_picture(tmp_path / "PBC_dataset_normal_DIB" / "monocyte" / "MO_4.jpg")
     assert any("monocyte 4, not 3" in note for note in pbc_normal_dib.read(tmp_path).notes)
 
 
-def test_cnmc_subjects_are_one_whatever_their_case_and_the_preliminary_set_tests(tmp_path, monkeypatch):
-    _grow(cnmc_2019, cnmc, tmp_path, monkeypatch)
-    cohort = cnmc_2019.read(tmp_path)
-    patients = cohort.manifest.groupby("patient_id")
-    assert patients.size()["cnmc_2019/B7"] == 2 and patients["split"].nunique().eq(1).all()
-    left_out = cohort.excluded.set_index("reason")["count"]
-    assert left_out["hem: normal B-precursors, no class of ALNet"] == 5
-    assert left_out["file name is not UID_..._all.bmp"] == left_out["preliminary, of a subject in the folds"] == 1
-    tested = cohort.manifest[cohort.manifest["split"].eq("test")]
-    assert set(tested["patient_id"]) == {"cnmc_2019/57"} and len(tested) == 2
-    assert tested["path"].str.contains("C-NMC_test_prelim_phase_data/").all()
-    assert any("background tells the class" in note for note in cohort.notes)
-
-
-def test_cnmc_without_its_preliminary_set_holds_subjects_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(cnmc_2019, "COUNTS", cnmc(tmp_path, preliminary=False))
-    cohort = cnmc_2019.read(tmp_path)
-    assert cohort.manifest.groupby("patient_id")["split"].nunique().eq(1).all()
-    assert set(cohort.manifest["split"]) == {"train", "test"}
-    assert any("subjects are held out" in note for note in cohort.notes)
-
-
-def test_a_preliminary_set_in_part_is_refused(tmp_path, monkeypatch):
-    _grow(cnmc_2019, cnmc, tmp_path, monkeypatch)
-    next(tmp_path.rglob("C-NMC_test_prelim_phase_data/2.bmp")).unlink()
-    with pytest.raises(CohortError, match=r"incomplete: preliminary 3 of 4\. Unpack"):
-        cnmc_2019.read(tmp_path)
-
-
 @pytest.mark.parametrize(("module", "tree", "diameter"), [(cnmc_2019, cnmc, 204), (all_idb2, idb, 120)])
 def test_cells_tell_the_scale_where_the_source_does_not(module, tree, diameter, tmp_path, monkeypatch):
-    _grow(module, tree, tmp_path, monkeypatch)
+    grow(module, tree, tmp_path, monkeypatch)
     cohort = module.read(tmp_path)
     usual = morphology.MEAN.loc["b_lymphoblast", "cell_diameter"]
     assert cohort.manifest["view"].unique() == pytest.approx([36 * diameter / usual], rel=0.06)
@@ -186,55 +162,58 @@ def test_cells_tell_the_scale_where_the_source_does_not(module, tree, diameter, 
     assert classes.across(cell) == pytest.approx(10 * usual, rel=0.08)
 
 
-def test_boxes_become_cells_of_one_scale_and_squeezed_fields_are_stretched(tmp_path):
-    attri(tmp_path)
-    cohort = leukemia_attri.read(tmp_path)
-    manifest = cohort.manifest.set_index("cell_type")
-    assert list(manifest.index) == ["abnormal_promyelocyte", "reactive_lymphocyte", "myeloblast", "b_lymphoblast"]
-    types = ["myeloblast", "reactive_lymphocyte", "abnormal_promyelocyte", "b_lymphoblast"]
-    usual = morphology.MEAN.loc[types, "cell_diameter"]
-    high = 36 * np.median(np.array([60, 60, 60, 50]) / usual)
-    assert manifest["view_height"].unique() == pytest.approx([high])
-    assert manifest["view"].unique() == pytest.approx([0.6 * high])
-    assert manifest.loc["myeloblast", ["centre_x", "centre_y"]].tolist() == [118, 130]
-    row = manifest.index.get_loc("myeloblast")
-    shown = images.picture(cohort.files[row], cohort.places[row])
-    cell = shown[:, :, 1] < 140
-    assert shown.shape == (round(high), round(high), 3)
-    assert cell.any(0).sum() == pytest.approx(60, abs=2) and cell.any(1).sum() == pytest.approx(60, abs=2)
-    assert np.argwhere(cell).mean(0) == pytest.approx([high / 2] * 2, abs=2)
-    assert "0.60 of as wide" in cohort.notes[0]
+def test_archives_are_to_be_unpacked_not_downloaded_again(tmp_path):
+    (tmp_path / "myeloblast.zip").write_bytes(b"PK")
+    with pytest.raises(CohortError, match=r"it holds archives \(myeloblast.zip\)\. Unpack them there first"):
+        mll23.read(tmp_path)
 
 
-def test_patients_and_diagnoses_of_fields_come_from_their_names(tmp_path):
-    attri(tmp_path)
-    cohort = leukemia_attri.read(tmp_path)
-    manifest = cohort.manifest.set_index("cell_type")
-    assert manifest["diagnosis"].to_dict() == {
-        "abnormal_promyelocyte": "APL", "reactive_lymphocyte": "AML", "myeloblast": "AML", "b_lymphoblast": "ALL",
-    }  # fmt: skip
-    assert manifest.loc["reactive_lymphocyte", "patient_id"] == "leukemia_attri/3"
-    assert manifest["split"].to_dict()["abnormal_promyelocyte"] == "test" and manifest["split"].eq("train").sum() == 3
-    assert cohort.excluded.set_index("reason")["count"].to_dict() == {
-        "category None": 1, "patient with CLL: no diagnosis of ALNet": 1,
-    }  # fmt: skip
+def test_one_missing_blast_of_all_idb2_is_incomplete_not_another_data_set(tmp_path, monkeypatch):
+    grow(all_idb2, idb, tmp_path, monkeypatch)
+    next(tmp_path.rglob("Im001_1.tif")).unlink()
+    with pytest.raises(CohortError, match=r"all_idb2 is incomplete: Im<NNN>_1.tif 2 of 3"):
+        all_idb2.read(tmp_path)
+
+
+def test_a_cell_that_cannot_be_measured_leaves_the_picture_whole_and_says_so(tmp_path, monkeypatch):
+    grow(all_idb2, idb, tmp_path, monkeypatch)
+    for path in tmp_path.rglob("Im*_1.tif"):
+        Image.new("RGB", (257, 257), (230, 225, 220)).save(path)
+    cohort = all_idb2.read(tmp_path)
+    assert cohort.manifest["view"].isna().all() and any("used whole" in note for note in cohort.notes)
+
+
+def test_lines_that_occur_twice_in_tables_count_once(tmp_path, monkeypatch):
+    for module, tree, file in ((aml_lmu, lmu, "annotations.dat"), (aml_mll_helmholtz, mll_patients, "metadata.csv")):
+        root = tmp_path / module.NAME
+        grow(module, tree, root, monkeypatch)
+        text = (root / file).read_text().rstrip("\n")
+        (root / file).write_text(f"{text}\n{text.splitlines()[1]}\n")
+        assert module.read(root).manifest["image_id"].is_unique
+
+
+@pytest.mark.parametrize(("module", "tree", "name"), [(bodzas_2023, bodzas, "0.bmp"), (aml_lmu, lmu, "LYT_0001.tiff")])
+def test_allow_truncated_is_for_jpeg_and_promises_nothing_else(module, tree, name, tmp_path, monkeypatch):
+    grow(module, tree, tmp_path / "in", monkeypatch)
+    path = next((tmp_path / "in").rglob(name))
+    path.write_bytes(path.read_bytes()[:-9000])
+    for allowed in (False, True):
+        with pytest.raises(CohortError, match=name) as said:
+            cohorts.build(module.NAME, tmp_path / "out", data=tmp_path / "in", allow_truncated=allowed)
+        assert "--allow-truncated" not in str(said.value)
 
 
 @pytest.mark.parametrize(
-    ("lost", "says"),
-    [
-        ("*.png", r"4 of 4 pictures that its COCO files name are missing"),
-        ("21_2_1000_CLL.png", r"1 of 4 pictures .* missing \(21_2_1000_CLL.png\)\. Unpack H_100X_C1 again"),
-        ("test.json", r"1 of 4 pictures are in no COCO file, so one is missing \(23_7_1000_APML.png\)"),
-        ("*.json", "has no COCO file with boxes"),
-    ],
+    ("change", "says"),
+    [({"view": -5.0}, "a view of -5 and 131"), ({"view_height": 1e6}, "and 1e"), ({"view": np.nan}, "without `view`")],
 )
-def test_fields_unpacked_in_part_are_refused(lost, says, tmp_path):
+def test_places_that_cannot_be_are_problems(change, says, tmp_path):
     attri(tmp_path)
-    for path in list(tmp_path.rglob(lost)):
-        path.unlink()
+    cohort = leukemia_attri.read(tmp_path)
+    for column, value in change.items():
+        cohort.manifest.loc[0, column] = value
     with pytest.raises(CohortError, match=says):
-        leukemia_attri.read(tmp_path)
+        cohorts.validation.validated(cohort)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +226,7 @@ def test_fields_unpacked_in_part_are_refused(lost, says, tmp_path):
     ],
 )
 def test_a_table_that_cannot_be_read_is_a_message_not_a_traceback(module, tree, file, content, tmp_path, monkeypatch):
-    _grow(module, tree, tmp_path, monkeypatch)
+    grow(module, tree, tmp_path, monkeypatch)
     for path in tmp_path.rglob(file):
         path.write_text(content)
     with pytest.raises(CohortError, match=rf"could not be read as {module.NAME} .*Unpack the whole archive again"):
@@ -263,7 +242,7 @@ def test_a_centre_outside_its_picture_is_a_problem(tmp_path):
 
 
 def test_repeats_of_a_source_that_we_split_are_left_out_and_counted(tmp_path, monkeypatch):
-    _grow(pbc_normal_dib, pbc, tmp_path, monkeypatch)
+    grow(pbc_normal_dib, pbc, tmp_path, monkeypatch)
     base = tmp_path / "PBC_dataset_normal_DIB"
     (base / "monocyte" / "MO_9.jpg").write_bytes((base / "monocyte" / "MO_1.jpg").read_bytes())
     (base / "monocyte" / "MO_8.jpg").write_bytes((base / "lymphocyte" / "LY_2.jpg").read_bytes())
@@ -274,7 +253,7 @@ def test_repeats_of_a_source_that_we_split_are_left_out_and_counted(tmp_path, mo
 
 
 def test_repeats_across_splits_of_a_public_source_are_left_out_of_training(tmp_path, monkeypatch):
-    _grow(cnmc_2019, cnmc, tmp_path / "in", monkeypatch)
+    grow(cnmc_2019, cnmc, tmp_path / "in", monkeypatch)
     trained = next(tmp_path.rglob("UID_10_1_1_all.bmp"))
     next(tmp_path.rglob("C-NMC_test_prelim_phase_data/1.bmp")).write_bytes(trained.read_bytes())
     same_side = next(tmp_path.rglob("UID_11_1_1_all.bmp"))
@@ -284,11 +263,15 @@ def test_repeats_across_splits_of_a_public_source_are_left_out_of_training(tmp_p
     paths = cohort.manifest["path"]
     assert not paths.str.endswith("UID_10_1_1_all.bmp").any() and paths.str.endswith("phase_data/1.bmp").sum() == 1
     assert any("the same picture as" in note for note in cohort.notes)  # within training: kept, and said
+    own = tmp_path / "own"
+    write_picture(own / "monocyte" / "1.png")
+    mixed = cohorts.build("cnmc_2019+folder", tmp_path / "both", data=f"cnmc_2019={tmp_path / 'in'}, folder={own}")
+    assert mixed.kind == "private" and len(mixed.manifest) == len(cohort.manifest) + 1
 
 
 def test_sources_are_combined_and_keep_their_name(tmp_path, monkeypatch):
-    _grow(pbc_normal_dib, pbc, tmp_path / "a", monkeypatch)
-    _grow(aml_mll_helmholtz, mll_patients, tmp_path / "b, c", monkeypatch)
+    grow(pbc_normal_dib, pbc, tmp_path / "a", monkeypatch)
+    grow(aml_mll_helmholtz, mll_patients, tmp_path / "b, c", monkeypatch)
     data = f"pbc={tmp_path / 'a'},aml_mll={tmp_path / 'b, c'}"
     cohort = cohorts.build("pbc+aml_mll", tmp_path / "out", data=data)
     assert cohort.name == "pbc_normal_dib+aml_mll_helmholtz"
@@ -301,7 +284,7 @@ def test_sources_are_combined_and_keep_their_name(tmp_path, monkeypatch):
 
 
 def test_images_of_no_named_person_add_no_person_and_no_smear(tmp_path, monkeypatch):
-    _grow(pbc_normal_dib, pbc, tmp_path, monkeypatch)
+    grow(pbc_normal_dib, pbc, tmp_path, monkeypatch)
     alone = cohorts.build("pbc", tmp_path / "alone", data=tmp_path)
     assert alone.describe().filter(["smears", "patients"]).to_numpy().sum() == 0
     counted = {value.key: value.reproduced for value in audit.totals(alone)}
@@ -313,8 +296,8 @@ def test_images_of_no_named_person_add_no_person_and_no_smear(tmp_path, monkeypa
 
 
 def test_beside_nameless_images_those_with_a_name_are_counted(tmp_path, monkeypatch):
-    _grow(pbc_normal_dib, pbc, tmp_path / "a", monkeypatch)
-    _grow(cnmc_2019, cnmc, tmp_path / "b", monkeypatch)
+    grow(pbc_normal_dib, pbc, tmp_path / "a", monkeypatch)
+    grow(cnmc_2019, cnmc, tmp_path / "b", monkeypatch)
     both = cohorts.build("pbc+cnmc_2019", tmp_path / "out", data=f"pbc={tmp_path / 'a'},cnmc_2019={tmp_path / 'b'}")
     named = both.manifest[both.manifest["source"].eq("cnmc_2019")]
     counted = {value.key: value.reproduced for value in audit.totals(both)}

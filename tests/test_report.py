@@ -55,6 +55,15 @@ def test_tables_escape_names_and_head_their_rows():
     assert len(page.all("caption")) == 1
 
 
+def test_long_names_may_wrap_and_short_ones_and_numbers_do_not():
+    frame = pd.DataFrame(
+        {"a": ["table_05.vgg16.training_minutes", "a.b_c", NASTY + "_" + "x" * 20], "b": [0.5, 1.25, 2]}
+    )
+    text = tables.html_table(frame, caption="", index=False)
+    assert "table_<wbr>05.<wbr>vgg16.<wbr>training_<wbr>minutes" in text and ">a.b_c<" in text and ">1.25<" in text
+    assert "<script>" not in text and len(_Page(text).all("wbr")) == text.count("<wbr>")
+
+
 def test_items_come_back_in_the_papers_order_and_nan_becomes_null(tmp_path):
     value = results.Value("table_04.x", "%", reproduced=np.float64("nan"), ci_low=np.float32(1.5))
     for id in ("extra_table_b", "figure_01", "table_12", "table_02"):

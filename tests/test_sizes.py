@@ -48,13 +48,24 @@ def _measured(*rows):
     return pd.DataFrame([(source, "Lymphocytes", 25, 12.0, n, width) for source, n, width in rows], columns=COLUMNS)
 
 
-def test_sources_at_two_scales_are_warned_of_and_few_red_cells_tell_nothing():
-    apart = audit.scale_sentences(_measured(("a", 40, 7.5), ("b", 20, 6.0), ("b", 20, 6.2)))
-    assert len(apart) == 3 and "6.1 micrometres" in apart[1] and "a and b are not at one scale" in apart[2]
-    assert len(audit.scale_sentences(_measured(("a", 40, 7.5), ("b", 40, 7.2)))) == 2
-    assert audit.scale_sentences(_measured(("a", 40, 7.5), ("b", 3, 4.0), ("c", 0, np.nan))) == [
-        "Red cells of a are 7.5 micrometres wide at the scale used (40 measured)."
-    ]
+def test_sources_at_two_scales_are_warned_of():
+    apart = audit.scale_sentences(_measured(("a", 40, 8.0), ("b", 20, 6.4), ("b", 20, 6.6)))
+    assert len(apart) == 3 and "6.5 micrometres" in apart[1] and "a and b are not at one scale" in apart[2]
+    assert not any("warning" in line for line in audit.scale_sentences(_measured(("a", 40, 7.5), ("b", 40, 7.2))))
+
+
+def test_few_red_cells_judge_nothing_and_it_is_said():
+    said = audit.scale_sentences(_measured(("a", 40, 7.5), ("b", 3, 4.0), ("c", 0, np.nan)))
+    assert said[0] == "Red cells of a are 7.5 micrometres wide at the scale used (40 measured)."
+    assert "scale of b cannot be judged by red cells: 3" in said[1] and "scale of c" in said[2] and len(said) == 3
+
+
+def test_a_single_source_at_a_wrong_scale_and_cells_of_two_sizes_are_warned_of():
+    assert "a warning" in audit.scale_sentences(_measured(("a", 40, 5.6)))[0]
+    frame = _measured(("a", 40, 7.5), ("b", 0, np.nan))
+    frame.loc[1, "cell"] = 6.1
+    said = audit.scale_sentences(frame)
+    assert "Lymphocytes are 12.0 micrometres wide in a and 6.1 in b: **a warning**" in said[-1]
 
 
 def test_the_two_real_sources_are_at_one_scale(pbc_folder, jhu_folder):

@@ -79,18 +79,22 @@ def read(name: str, data: str | Path | None, *, seed: int = 2021) -> Cohort:
         raise CohortError(str(error)) from error
     parts = []
     for part, adapter in zip(name.split("+"), names, strict=True):
-        folder = Path(folders[part]).expanduser() if part in folders else None
+        where = Path(folders[part]).expanduser() if part in folders else None
         try:
-            parts.append(ADAPTERS[adapter].read(folder, seed=seed))
+            parts.append(ADAPTERS[adapter].read(where, seed=seed))
         except CohortError:
             raise
-        except (OSError, ValueError, KeyError) as error:
-            # A table or annotation file that ends early, or lacks what it should have.
-            raise CohortError(
-                f"{folder} could not be read as {adapter} ({type(error).__name__}: {' '.join(str(error).split())}). "
-                f"Unpack the whole archive again ({ADAPTERS[adapter].SOURCE})."
-            ) from error
+        except Exception as error:
+            # Foreign files: a table or annotation file may end early, or lack what it should have, in any way.
+            raise CohortError(_unreadable(where, adapter, error)) from error
     return parts[0] if len(parts) == 1 else combine(parts)
+
+
+def _unreadable(where: Path | None, adapter: str, error: Exception) -> str:
+    what = f"{where} could not be read as {adapter} ({type(error).__name__}: {' '.join(str(error).split())})."
+    if adapter == folder.NAME or isinstance(error, PermissionError):
+        return what
+    return f"{what} Unpack the whole archive again ({ADAPTERS[adapter].SOURCE})."
 
 
 def cell_types(module: ModuleType) -> str:
@@ -102,9 +106,9 @@ def cell_types(module: ModuleType) -> str:
 
 
 def table() -> pd.DataFrame:
-    """The cohorts this kit knows: name, images, cell types, identifiers, licence, source."""
-    facts = [(m.NAME, m.IMAGES, cell_types(m), m.IDENTIFIERS, m.LICENCE, m.SOURCE) for m in ADAPTERS.values()]
-    return pd.DataFrame(facts, columns=["name", "images", "cell types", "identifiers", "licence", "source"])
+    """The cohorts this kit knows: name, images, cell types, identifiers, licence."""
+    facts = [(m.NAME, m.IMAGES, cell_types(m), m.IDENTIFIERS, m.LICENCE) for m in ADAPTERS.values()]
+    return pd.DataFrame(facts, columns=["name", "images", "cell types", "identifiers", "licence"])
 
 
 def build(

@@ -16,7 +16,7 @@ KIND = "public"
 IMAGES = "260"
 CITATION = "Labati, Piuri and Scotti, IEEE International Conference on Image Processing (2011)"
 LICENCE = "on request, research only"
-SOURCE = "ALL-IDB, University of Milan, on request"
+SOURCE = "ALL-IDB, University of Milan (homes.di.unimi.it/scotti/all), on request"
 LAYOUT = "Im<NNN>_{0,1}.tif, in one folder (img)"
 SCALE = "unknown; the crop makes the median segmented blast as large as one in a CellaVision picture"
 IDENTIFIERS = "none"
@@ -29,7 +29,7 @@ WHY = {
     "1": "a blast of ALL; B and T are not told apart, B is the usual one",
     "0": "any cell that is not a blast, its type is not told",
 }
-COUNTS = {"1": 130}
+COUNTS = {"Im<NNN>_1.tif": 130}
 _NAME = re.compile(r"Im\d{3}_([01])\.tif", re.IGNORECASE)
 
 
@@ -42,18 +42,16 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
         the folder is not this data set, or blasts are missing.
     """
     module = sys.modules[__name__]
-    root = classes.find(module, data, ["Im001_1.tif"])
-    found, rows = {"0": 0, "1": 0}, []
+    root = classes.find(module, data, ["|".join(f"Im{number:03d}_1.tif" for number in range(1, 131))])
+    rows, others = [], 0
     for path in classes.pictures(root, {".tif"}):
         if name := _NAME.fullmatch(path.name):
-            found[name[1]] += 1
-            if name[1] in MAPPING:
-                rows.append({"path": path.name, "cell_type": MAPPING[name[1]]})
-    more = classes.complete(module, found, COUNTS)
-    view = classes.measured_view(root, rows, _diameter)
-    rows = [row | {"centre_x": np.nan, "centre_y": np.nan, "view": view} for row in rows]
-    notes = ["blasts are not told into B and T: all are taken as B, the usual ones", *more]
-    return classes.cohort(module, root, rows, seed, excluded={"0: not a blast, type not told": found["0"]}, notes=notes)
+            others += name[1] not in MAPPING
+            rows += [{"path": path.name, "cell_type": MAPPING[name[1]]}] if name[1] in MAPPING else []
+    more = classes.complete(module, {"Im<NNN>_1.tif": len(rows)}, COUNTS)
+    rows, scale = classes.measured(root, rows, _diameter)
+    notes = ["blasts are not told into B and T: all are taken as B, the usual ones", scale, *more]
+    return classes.cohort(module, root, rows, seed, excluded={"0: not a blast, type not told": others}, notes=notes)
 
 
 def _diameter(pixels: np.ndarray) -> float:

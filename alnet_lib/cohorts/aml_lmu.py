@@ -36,7 +36,7 @@ MAPPING = {
 WHY = {
     "LYT": "typical lymphocyte",
     "MON": "the same cell",
-    "LYA": "atypical is the older word for reactive",
+    "LYA": "atypical, taken as reactive; the word is used of leukaemic cells too",
     "PMB": "bilobed promyelocytes, the abnormal ones of APL",
     "MYO": "the same cell",
     "MOB": "the same cell",
@@ -65,7 +65,7 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
     cohort = classes.read_folders(module, root, seed, [".tiff", ".tif"])
     for folder in (root, root.parent, *([data] if data else [])):
         if (folder / "annotations.dat").is_file():
-            again = annotations(folder / "annotations.dat").set_index("path")
+            again = annotations(folder / "annotations.dat").drop_duplicates("path").set_index("path")
             for column in ("reannotation_1", "reannotation_2"):
                 cohort.manifest[column] = cohort.manifest["path"].map(again[column]).fillna("").to_numpy()
             break

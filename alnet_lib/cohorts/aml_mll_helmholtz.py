@@ -19,7 +19,7 @@ KIND = "public"
 IMAGES = "81,214 of 189 patients"
 CITATION = "Hehr et al., PLOS Digital Health 2:e0000187 (2023)"
 LICENCE = "CC BY 4.0"
-SOURCE = "The Cancer Imaging Archive, collection AML-Cytomorphology_MLL_Helmholtz"
+SOURCE = "The Cancer Imaging Archive, AML-Cytomorphology_MLL_Helmholtz, doi 10.7937/6ppe-4020"
 LAYOUT = "data/{control,PML_RARA,NPM1,CBFB_MYH11,RUNX1_RUNX1T1}/<patient>/image_<n>.tif, a table of patients (CSV)"
 SCALE = "144x144 pixels of 24.9 micrometres (as its paper states), where CellaVision shows 36"
 MICROMETRES_PER_PIXEL = 24.9 / 144
@@ -56,7 +56,8 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
                 for path in classes.pictures(folder, {".tif", ".tiff"})
             ]  # fmt: skip
     found = {"patients": len({row["patient_id"] for row in rows}), "images": len(rows)}
-    notes = ["cells have no label: for the vote only", *classes.complete(module, found, COUNTS)]
+    notes = ["cells have no label: for the vote only, and all leucocytes vote, neutrophils too, which no module knows"]
+    notes += classes.complete(module, found, COUNTS)
     cohort = classes.cohort(module, root, rows, seed, excluded={}, notes=notes)
     if (counts := _leucocytes(root)) is not None:
         own = cohort.manifest["patient_id"].str.removeprefix(f"{NAME}/")
@@ -71,5 +72,5 @@ def _leucocytes(root: Path) -> pd.Series | None:
         about = pd.read_csv(file, dtype={"patient_id": str}, encoding_errors="replace")
         column = next((name for name in about if name.startswith("leucocytes_per_")), None)
         if column and "patient_id" in about:
-            return about.set_index("patient_id")[column]
+            return about.drop_duplicates("patient_id").set_index("patient_id")[column]
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -21,6 +22,7 @@ VIEW_MICROMETRES = 36.0
 """Width of a CellaVision picture: 360 pixels at about 0.1 micrometre."""
 DEPTH = 3
 """How many levels below the folder given a data set may begin: archives bring wrapping folders of their own."""
+ARCHIVES = {".zip", ".gz", ".tgz", ".tar", ".7z", ".rar"}
 MEASURED = 60
 """Pictures measured, evenly spaced over a source, where its scale is told by the size of its cells."""
 
@@ -28,7 +30,7 @@ MEASURED = 60
 def find(module: ModuleType, data: Path | None, needed: Sequence[str]) -> Path:
     """The folder that holds all of the `needed` entries: `data`, or the nearest one at most DEPTH levels below it.
 
-    needed: names of folders or files that mark this source, whatever their case.
+    needed: names of folders or files that mark this source; `a|b` where either will do.
 
     Raises
     ------
@@ -41,18 +43,25 @@ def find(module: ModuleType, data: Path | None, needed: Sequence[str]) -> Path:
         raise CohortError(f"{data} is not a folder")
     best, there = data, []
     for folder, names in _folders(data):
-        found = [name for name in needed if name.lower() in names]
+        found = [name for name in needed if names.intersection(name.split("|"))]
         if len(found) == len(needed):
             return folder
         if len(found) > len(there):
             best, there = folder, found
     if there:
-        lacks = ", ".join(name for name in needed if name not in there)
+        has, lacks = (
+            ", ".join(name.split("|")[0] for name in needed if (name in there) is which) for which in (True, False)
+        )
         raise CohortError(
-            f"{best} has {', '.join(there)} but lacks {lacks}: unpacked in part, or not {module.NAME}. "
+            f"{best} has {has} but lacks {lacks}: unpacked in part, or not {module.NAME}. "
             f"Expected: {module.LAYOUT}. Unpack the whole archive again ({module.SOURCE})."
         )
     have = ", ".join(sorted(path.name for path in data.iterdir())[:8]) or "nothing"
+    if packed := sorted(path.name for path in data.iterdir() if path.suffix.lower() in ARCHIVES):
+        raise CohortError(
+            f"{data} is not the {module.NAME} data set as it is: it holds archives ({', '.join(packed[:5])}). "
+            f"Unpack them there first; expected is {module.LAYOUT} ({module.SOURCE})."
+        )
     raise CohortError(
         f"{data} is not the {module.NAME} data set: expected {module.LAYOUT}; it holds {have}. "
         f"Get it from {module.SOURCE}."
@@ -60,7 +69,7 @@ def find(module: ModuleType, data: Path | None, needed: Sequence[str]) -> Path:
 
 
 def _folders(data: Path) -> Iterator[tuple[Path, set[str]]]:
-    """`data` and the folders below it, nearest first, with the lower-case names of what each holds."""
+    """`data` and the folders below it, nearest first, with the names of what each holds."""
     level = [data]
     for _ in range(DEPTH + 1):
         below = []
@@ -69,7 +78,7 @@ def _folders(data: Path) -> Iterator[tuple[Path, set[str]]]:
                 entries = sorted(folder.iterdir())
             except PermissionError:
                 continue
-            yield folder, {entry.name.lower() for entry in entries}
+            yield folder, {entry.name for entry in entries}
             below += [entry for entry in entries if not _hidden(entry) and entry.is_dir()]
         level = below
 
@@ -77,6 +86,18 @@ def _folders(data: Path) -> Iterator[tuple[Path, set[str]]]:
 def _hidden(path: Path) -> bool:
     # macOS adds `._name` beside files and `__MACOSX` to archives: they look like pictures and classes, and are neither.
     return path.name.startswith(".") or path.name == "__MACOSX"
+
+
+def walk(folder: Path) -> list[Path]:
+    """Every file below a folder, sorted; links are followed, hidden files and what macOS packs are passed over."""
+    found, seen = [], set()
+    for base, folders, files in os.walk(folder, followlinks=True):
+        here = os.path.realpath(base)
+        # A link that leads back up would go round for ever.
+        folders[:] = [] if here in seen else [name for name in folders if not _hidden(Path(name))]
+        found += [] if here in seen else [Path(base, name) for name in files if not _hidden(Path(name))]
+        seen.add(here)
+    return sorted(found)
 
 
 def complete(module: ModuleType, found: Mapping[str, int], expected: Mapping[str, int]) -> list[str]:
@@ -157,7 +178,7 @@ def read_folders(
     rows, found, excluded = [], {}, {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir() and not _hidden(path)):
         inner = folder / folder.name
-        files = pictures(inner if inner.is_dir() else folder, suffixes)
+        files = pictures(folder, suffixes) + (pictures(inner, suffixes) if inner.is_dir() else [])
         found[folder.name] = len(files)
         if (cell_type := module.MAPPING.get(folder.name)) is None:
             excluded[f"class {folder.name}"] = len(files)
@@ -178,10 +199,11 @@ def view_of(sizes: Iterable[tuple[float, str]]) -> float:
     return VIEW_MICROMETRES * median(pixels) if pixels else float("nan")
 
 
-def measured_view(root: Path, rows: Sequence[dict], diameter: Callable[[np.ndarray], float]) -> float:
+def measured(root: Path, rows: Sequence[dict], diameter: Callable[[np.ndarray], float]) -> tuple[list[dict], str]:
     """`view_of` the cells of MEASURED pictures, evenly spaced; what cannot be read or has no cell is passed over.
 
-    diameter: of the cell in a picture, uint8 (H, W, 3), in pixels; 0 where there is none.
+    diameter: of the cell in a picture, uint8 (H, W, 3), in pixels; 0 where there is none. Returns the rows with their
+    place, and a note of what was measured.
     """
     sizes = []
     for row in rows[:: -(-len(rows) // MEASURED)]:
@@ -189,7 +211,11 @@ def measured_view(root: Path, rows: Sequence[dict], diameter: Callable[[np.ndarr
             sizes.append((diameter(images.decode(root / row["path"])), row["cell_type"]))
         except images.ImageError:
             continue
-    return view_of((size, cell_type) for size, cell_type in sizes if size)
+    sizes = [(size, cell_type) for size, cell_type in sizes if size]
+    view = view_of(sizes)
+    told = f"{view:.0f} pixels are taken as wide as a CellaVision picture, by the size of {len(sizes)} cells"
+    note = told if sizes else "no cell could be measured for the scale: pictures are used whole"
+    return [row | {"centre_x": np.nan, "centre_y": np.nan, "view": view} for row in rows], note
 
 
 def across(mask: np.ndarray) -> float:

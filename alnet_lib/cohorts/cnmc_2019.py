@@ -9,11 +9,10 @@ import re
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from alnet_lib.cohorts import classes
-from alnet_lib.cohorts.manifest import Cohort
+from alnet_lib.cohorts.manifest import Cohort, CohortError
 
 NAME = "cnmc_2019"
 KIND = "public"
@@ -42,6 +41,7 @@ CHECKED = f"{', '.join(f'{name} {n:,}' for name, n in COUNTS.items())}, prelimin
 _FOLDS = ["fold_0", "fold_1", "fold_2"]
 _FOLDER = "C-NMC_test_prelim_phase_data"
 _TABLE = f"{_FOLDER}_labels.csv"
+_NUMBER = re.compile(r"\d+\.bmp", re.IGNORECASE).fullmatch
 _NAME = re.compile(r"UID_([A-Za-z]?\d+)_(\d+)_(\d+)_(all|hem)\.bmp", re.IGNORECASE)
 _HEM, _STRANGE = "hem: normal B-precursors, no class of ALNet", "file name is not UID_..._all.bmp"
 _BOTH = "preliminary, of a subject in the folds"
@@ -50,7 +50,8 @@ _BOTH = "preliminary, of a subject in the folds"
 def read(data: Path | None, *, seed: int = 2021) -> Cohort:
     """The leukaemic cells; where the preliminary set is there it tests, else a share of the folds' subjects.
 
-    Some pictures are opened for the scale.
+    None of them votes (`immature` is false): they are marrow, and chosen by their label. Some pictures are opened for
+    the scale.
 
     Raises
     ------
@@ -59,23 +60,30 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
     """
     module = sys.modules[__name__]
     folds = classes.find(module, data, _FOLDS)
-    table = next(iter(sorted(data.rglob(_TABLE))), None)
+    files = classes.walk(data)
+    table = next((path for path in files if path.name == _TABLE), None)
+    numbered = {path.name.lower(): path for path in reversed(files) if _FOLDER in path.parts and _NUMBER(path.name)}
+    if numbered and not table:
+        raise CohortError(
+            f"{NAME} is incomplete: {_FOLDER} is there without its table {_TABLE}. Put it beside ({SOURCE})."
+        )
     excluded = dict.fromkeys((_HEM, _STRANGE, _BOTH), 0)
     rows, found = _of_folds(data, folds, excluded)
     more = classes.complete(module, found, COUNTS)
     if table:
-        rows = [row | {"split": "train"} for row in rows] + _preliminary(data, table, excluded, rows)
-    view = classes.measured_view(data, rows, lambda pixels: classes.across(pixels.any(2)))
-    rows = [row | {"centre_x": np.nan, "centre_y": np.nan, "view": view} for row in rows]
+        rows = [row | {"split": "train"} for row in rows] + _preliminary(data, table, numbered, excluded, rows)
+    rows, scale = classes.measured(data, rows, lambda pixels: classes.across(pixels.any(2)))
     notes = ["cells are cut out on black and come from marrow: with another source, the background tells the class"]
     notes.append("the preliminary set tests" if table else "the preliminary set is not there: subjects are held out")
-    return classes.cohort(module, data, rows, seed, excluded=excluded, notes=[*notes, *more])
+    notes += ["marrow, chosen by label: none of these cells votes", scale, *more]
+    return classes.cohort(module, data, rows, seed, excluded=excluded, notes=notes)
 
 
 def _row(root: Path, path: Path, name: re.Match) -> dict:
     subject = f"{NAME}/{name[1].upper()}"
     relative = path.relative_to(root).as_posix()
-    return {"path": relative, "cell_type": MAPPING["all"], "patient_id": subject, "smear_id": subject}
+    known = {"patient_id": subject, "smear_id": subject, "immature": False}
+    return {"path": relative, "cell_type": MAPPING["all"], **known}
 
 
 def _of_folds(root: Path, folds: Path, excluded: dict[str, int]) -> tuple[list[dict], dict[str, int]]:
@@ -93,11 +101,12 @@ def _of_folds(root: Path, folds: Path, excluded: dict[str, int]) -> tuple[list[d
     return rows, found
 
 
-def _preliminary(root: Path, table: Path, excluded: dict[str, int], trained: list[dict]) -> list[dict]:
+def _preliminary(
+    root: Path, table: Path, files: dict[str, Path], excluded: dict[str, int], trained: list[dict]
+) -> list[dict]:
     # Patient_ID holds the name that tells subject and label, new_names the file.
-    listed = pd.read_csv(table, dtype=str)
-    # The final set's pictures are numbered from 1 as well.
-    files = {path.name: path for path in table.parent.rglob(f"{_FOLDER}/**/*.bmp")}
+    listed = pd.read_csv(table, dtype=str).dropna(subset=["Patient_ID", "new_names"]).drop_duplicates("new_names")
+    listed["new_names"] = listed["new_names"].str.lower()
     classes.complete(
         sys.modules[__name__],
         {"preliminary": int(listed["new_names"].isin(files).sum())},

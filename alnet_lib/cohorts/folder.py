@@ -68,7 +68,12 @@ def _mapping(root: Path) -> dict[str, str]:
 
 
 def _from_manifest(file: Path) -> Cohort:
-    frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, dtype=str, keep_default_na=False)
+    try:
+        frame = (
+            pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, dtype=str, keep_default_na=False)
+        )
+    except (OSError, ValueError) as error:
+        raise CohortError(f"{file} cannot be read as a manifest: {' '.join(str(error).split())}") from error
     if missing := [column for column in MANDATORY if column not in frame]:
         raise CohortError(
             f"{file} lacks the columns {', '.join(missing)}; mandatory are {', '.join(MANDATORY)}, "
@@ -81,7 +86,7 @@ def _from_manifest(file: Path) -> Cohort:
     for column in {"immature", "smear_known"} & set(frame):
         frame[column] = _truth(frame[column], f"{file}: column {column}")
     for column in set(PLACE_COLUMNS) & set(frame):
-        frame[column] = pd.to_numeric(frame[column].replace("", None))
+        frame[column] = _numbers(frame[column], f"{file}: column {column}")
     mapping, given = _mapping(file.parent), frame["cell_type"]
     dropped = given.map(mapping).eq("")
     frame["cell_type"] = given.map(lambda name: mapping.get(name, name))
@@ -98,11 +103,28 @@ def _left_out(counts: dict[str, int], why: str) -> pd.DataFrame:
 def _truth(words: pd.Series, where: str) -> pd.Series:
     """True or false of what a table calls so, whatever its case; nothing said is true."""
     known = {"true": True, "yes": True, "1": True, "": True, "false": False, "no": False, "0": False}
-    found = words.fillna("").astype(str).str.strip().str.lower().str.removesuffix(".0").map(known)
+    found = (
+        words.astype(object)
+        .where(words.notna(), "")
+        .astype(str)
+        .str.strip()
+        .str.lower()
+        .str.removesuffix(".0")
+        .map(known)
+    )
     if found.isna().any():
         strange = ", ".join(sorted(set(words[found.isna()].astype(str)))[:5])
         raise CohortError(f"{where} is true or false, not {strange}")
     return found.astype(bool)
+
+
+def _numbers(words: pd.Series, where: str) -> pd.Series:
+    """Numbers of a table, with a point; nothing said is NaN."""
+    given = words.astype(object).where(words.notna() & words.ne(""), None)
+    found = pd.to_numeric(given, errors="coerce").astype(float)
+    if (wrong := given.notna() & found.isna()).any():
+        raise CohortError(f"{where} holds numbers, not {', '.join(sorted(set(given[wrong].astype(str)))[:5])}")
+    return found
 
 
 def _from_folders(root: Path) -> Cohort:

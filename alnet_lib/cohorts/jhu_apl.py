@@ -23,7 +23,7 @@ CITATION = "Sidhom et al., npj Precision Oncology 5:38 (2021)"
 LICENCE = "none granted (copyright Johns Hopkins University 2020): local use only"
 SOURCE = "repository sidhomj/DeepAPL on GitHub, folder Data"
 LAYOUT = "Data/master.csv; Data/All/Patient_NN/[accession or date/]Signed slides/<cell type>/<CODE>_<number>.jpg"
-CHECKED = "every discovery patient of master.csv has a folder"
+CHECKED = "every discovery patient of master.csv has signed pictures"
 SCALE = "about 0.1 micrometre a pixel (CellaVision, 100x oil); the picture is used whole"
 IDENTIFIERS = "patient; accession or date folders part a patient's smears"
 ODDITIES = (
@@ -82,16 +82,17 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
     master = pd.read_csv(folder / "master.csv", dtype=str)
     if missing := {"Patient_ID", "Diagnosis", "Cohort"} - set(master.columns):
         raise CohortError(f"{folder / 'master.csv'} lacks the columns {', '.join(sorted(missing))}")
-    master = master.set_index("Patient_ID")
-    discovery = master.index[~master["Cohort"].map(_prospective)]
-    there = sum((folder / "All" / patient).is_dir() for patient in discovery)
+    master = master.dropna(subset="Patient_ID").drop_duplicates("Patient_ID").set_index("Patient_ID")
+    files = {patient: classes.walk(folder / "All" / patient) for patient in master.index}
+    discovery = master.index[~master["Cohort"].fillna("").map(_prospective)]
+    there = sum(any(map(_signed, files[patient])) for patient in discovery)
     classes.complete(module, {"discovery patients": there}, {"discovery patients": len(discovery)})
     rows, excluded = [], Counter()
     for patient, about in master.iterrows():
         if not (folder / "All" / patient).is_dir():
             excluded["patient in master.csv without a folder (patients)"] += 1
             continue
-        rows += _patient(folder, patient, about, excluded)
+        rows += _patient(folder, patient, about, files[patient], excluded)
     if not rows:
         raise CohortError(f"{folder} holds no signed cell image: the archive is unpacked in part only ({SOURCE})")
     manifest = pd.DataFrame(rows)
@@ -111,13 +112,16 @@ def _prospective(cohort: str) -> bool:
     return cohort.strip().lower().startswith("validation")
 
 
-def _patient(folder: Path, patient: str, about: pd.Series, excluded: Counter) -> list[dict]:
+def _signed(path: Path) -> bool:
+    return "signed slides" in (part.lower() for part in path.parts) and path.suffix.lower() == ".jpg"
+
+
+def _patient(folder: Path, patient: str, about: pd.Series, files: list[Path], excluded: Counter) -> list[dict]:
     diagnosis = about["Diagnosis"]
     if diagnosis not in ("APL", "AML"):
         raise CohortError(f"{folder / 'master.csv'}: {patient} has the unknown diagnosis `{diagnosis}`")
     prospective = _prospective(about["Cohort"])
-    files = sorted(path for path in (folder / "All" / patient).rglob("*") if path.is_file())
-    signed = [path for path in files if "Signed slides" in path.parts and path.suffix.lower() == ".jpg"]
+    signed = [path for path in files if _signed(path)]
     excluded["unsigned slides (repeat signed cells, unlabelled)"] += sum("Unsigned slides" in p.parts for p in files)
     excluded["not an image (Thumbs.db and the like)"] += sum(p.suffix.lower() == ".db" for p in files)
     promyelocytes = sum(path.parent.name == PROMYELOCYTES for path in signed)
@@ -130,7 +134,7 @@ def _patient(folder: Path, patient: str, about: pd.Series, excluded: Counter) ->
             continue
         relative = path.relative_to(folder)
         session = path.relative_to(folder / "All" / patient).parts[0]
-        smear = patient if session == "Signed slides" else f"{patient}/{session}"
+        smear = patient if session.lower() == "signed slides" else f"{patient}/{session}"
         rows.append(
             {
                 "image_id": f"{smear}/{kind}/{path.stem}",

@@ -15,6 +15,8 @@ from alnet_lib.cohorts.vocabulary import CELL_TYPES, DIAGNOSES, KINDS, MANIFEST_
 from alnet_lib.files import sha256
 
 Progress = images.Progress
+WIDEST_VIEW = 5
+"""How many times a picture's longer side its view may be: what lies outside is a mirror image."""
 
 
 @dataclass(frozen=True)
@@ -145,21 +147,21 @@ def _files(
     files, places = cohort.files, cohort.places
 
     def examine(row: int) -> tuple[str, Problem | None]:
-        path, shown = files[row], str(cohort.manifest["path"].iloc[row])
+        path, shown, problem = files[row], str(cohort.manifest["path"].iloc[row]), None
         try:
-            height, width = images.decode(path).shape[:2]
-            x, y, *_ = places[row]
-            if not (np.isnan(x) or 0 <= x < width) or not (np.isnan(y) or 0 <= y < height):
-                what = f"the cell's centre ({x:.0f}, {y:.0f}) lies outside the picture of {width}x{height} pixels."
-                return "", Problem("error", row, shown, what)
+            pixels = images.decode(path)
         except images.ImageError as error:
             what = str(error).removeprefix(f"{path}: ") + "."
             truncated = "truncated" in what and images.is_truncated(path)
             if not (truncated and allow_truncated):
                 mend = "`--allow-truncated`, or `allow_truncated: true` in the profile, uses it." if truncated else ""
                 return "", Problem("error", row, shown, what, mend)
-            return sha256(path), Problem("warning", row, shown, f"{what} It is used, as was allowed.")
-        return sha256(path, *([f"{x} {y}"] if not np.isnan(x) else [])), None
+            pixels = images.decode(path, allow_truncated=True)
+            problem = Problem("warning", row, shown, f"{what} It is used, as was allowed.")
+        if what := _misplaced(places[row], *pixels.shape[:2]):
+            return "", Problem("error", row, shown, what)
+        x, y, *_ = places[row]
+        return sha256(path, *([f"{x} {y}"] if not np.isnan(x) else [])), problem
 
     hashes, problems = [], []
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
@@ -171,12 +173,26 @@ def _files(
     return hashes, problems
 
 
+def _misplaced(place: images.Place, height: int, width: int) -> str:
+    x, y, *views = place
+    given = [view for view in views if not np.isnan(view)]
+    if not (np.isnan(x) or 0 <= x < width) or not (np.isnan(y) or 0 <= y < height):
+        return f"the cell's centre ({x:.0f}, {y:.0f}) lies outside the picture of {width}x{height} pixels."
+    if not np.isnan([x, y]).all() and np.isnan(views[0]):
+        return "the cell's centre is given without `view`, how many pixels are as wide as a CellaVision picture."
+    if not all(0 < view <= WIDEST_VIEW * max(height, width) for view in given):
+        shown = " and ".join(f"{view:g}" for view in given)
+        return f"a view of {shown} pixels cannot be, in a picture of {width}x{height}."
+    return ""
+
+
 def _without_repeats(cohort: Cohort) -> Cohort:
     # A public source is used untouched, and where it knows no smear the split is ours: that its repeats fall on two
     # sides is not for the user to mend. The copy that is tested on stays.
     manifest = cohort.manifest
     nameless = ~manifest.get("smear_known", pd.Series(True, index=manifest.index)).astype(bool)
-    read = manifest[manifest["sha256"].ne("") & (nameless | (cohort.kind == "public"))]
+    public = manifest.get("source_kind", pd.Series(cohort.kind, index=manifest.index)).eq("public")
+    read = manifest[manifest["sha256"].ne("") & (nameless | public)]
     crosses = read.groupby("sha256")["split"].transform("nunique").gt(1)
     read = read[nameless[read.index] | crosses]
     read = read.sort_values("split", key=lambda names: names.map({"external": 0, "test": 1, "train": 2}), kind="stable")
