@@ -27,7 +27,7 @@ It is scikit-learn's adjusted balanced accuracy, so that two classes are judged 
 """
 
 SEEN = {
-    "source": "which source the picture is from",
+    "source": "the name of the picture's source",
     "background": "colours of the outer ring, 1/12 of the width, its brighter half",
     "mean_colour": "mean red, green and blue of the whole picture",
 }

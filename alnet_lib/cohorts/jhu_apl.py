@@ -24,7 +24,7 @@ LICENCE = "none granted (copyright Johns Hopkins University 2020): local use onl
 SOURCE = "repository sidhomj/DeepAPL on GitHub, folder Data"
 LAYOUT = "Data/master.csv; Data/All/Patient_NN/[accession or date/]Signed slides/<cell type>/<CODE>_<number>.jpg"
 CHECKED = "every discovery patient of master.csv has signed pictures"
-SCALE = "about 0.1 micrometre a pixel (CellaVision, 100x oil); the picture is used whole"
+SCALE = "0.1 micrometre a pixel (CellaVision, 100x oil; red cells measure 7.7 micrometres); the picture is used whole"
 IDENTIFIERS = "patient; accession or date folders part a patient's smears"
 ODDITIES = (
     "mostly 360x363 pixels, some 360x365, 400x363, 416x363; some JPEG files end early; some patients have no "

@@ -19,7 +19,7 @@ CITATION = "Acevedo et al., Data in Brief 30:105474 (2020)"
 LICENCE = "CC BY 4.0"
 SOURCE = "Mendeley Data, doi 10.17632/snkd93bnjr.1"
 LAYOUT = "PBC_dataset_normal_DIB/<8 classes>/<PREFIX>_<number>.jpg"
-SCALE = "about 0.1 micrometre a pixel (CellaVision DM96, 100x); the picture is used whole"
+SCALE = "0.1 micrometre a pixel (CellaVision DM96, 100x; red cells measure 7.5 micrometres); the picture is used whole"
 IDENTIFIERS = "none"
 ODDITIES = (
     "prefixes are finer than folders (PMY, MY, MMY in ig); some pictures are 366x369 with a bluish tone; 17 pairs of "
