@@ -30,10 +30,23 @@ from alnet_lib.cohorts import (
     mll23,
     pbc_normal_dib,
 )
+from alnet_lib.cohorts.document import section
 from alnet_lib.cohorts.manifest import CohortError
 from alnet_lib.cohorts.synthetic import morphology
 
 NAMED = [pytest.param(module, tree, id=module.NAME) for module, tree in TREES.items()]
+
+
+@pytest.mark.parametrize("module", [m for m in ADAPTERS.values() if m.KIND == "public"], ids=lambda m: m.NAME)
+def test_an_adapter_tells_all_about_its_source_and_why_it_labels_as_it_does(module):
+    for fact in ("SOURCE", "DOWNLOAD", "LICENCE", "CITATION", "LAYOUT", "SCALE", "IDENTIFIERS", "ODDITIES", "IMAGES"):
+        assert getattr(module, fact), fact
+    text = section(module)
+    labelled = [*getattr(module, "MAPPING", {})]
+    labelled += [f"{kind}, {who} patient" for who, kind in getattr(module, "IMMATURE", {})]
+    for name in labelled:
+        assert module.WHY[name] in text, name
+    assert "| counts checked |" in text
 
 
 @pytest.mark.parametrize(("module", "tree"), NAMED)

@@ -20,6 +20,7 @@ IMAGES = "18,365 of 100 AML patients and 100 controls"
 CITATION = "Matek et al., Nature Machine Intelligence 1:538 (2019)"
 LICENCE = "CC BY 3.0"
 SOURCE = "The Cancer Imaging Archive, doi 10.7937/tcia.2019.36f5o9ld"
+DOWNLOAD = "the pictures of all classes, and annotations.dat"
 LAYOUT = "AML-Cytomorphology/<CLASS>/<CLASS>_<dddd>.tiff, annotations.dat"
 SCALE = "14.14 pixels a micrometre (as its paper states): 28 micrometres, where CellaVision shows 36"
 MICROMETRES_PER_PIXEL = 1 / 14.14

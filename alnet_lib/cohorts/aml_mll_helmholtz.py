@@ -20,6 +20,7 @@ IMAGES = "81,214 of 189 patients"
 CITATION = "Hehr et al., PLOS Digital Health 2:e0000187 (2023)"
 LICENCE = "CC BY 4.0"
 SOURCE = "The Cancer Imaging Archive, AML-Cytomorphology_MLL_Helmholtz, doi 10.7937/6ppe-4020"
+DOWNLOAD = "the pictures of all patients, and the table of patients"
 LAYOUT = "data/{control,PML_RARA,NPM1,CBFB_MYH11,RUNX1_RUNX1T1}/<patient>/image_<n>.tif, a table of patients (CSV)"
 SCALE = "144x144 pixels of 24.9 micrometres (as its paper states), where CellaVision shows 36"
 MICROMETRES_PER_PIXEL = 24.9 / 144

@@ -14,6 +14,7 @@ IMAGES = "16,027 of 78 persons"
 CITATION = "Bodzas et al., Scientific Data 10:466 (2023)"
 LICENCE = "CC0 (its figshare page), CC BY 4.0 (its paper): check before use"
 SOURCE = "figshare, doi 10.6084/m9.figshare.22680517"
+DOWNLOAD = "the labelled cells, one archive of about 46 GB"
 LAYOUT = "<class>/<n>.bmp"
 SCALE = "42 pixels a micrometre (as its paper states), 1200x1200 pixels: 29 micrometres, where CellaVision shows 36"
 MICROMETRES_PER_PIXEL = 1 / 42

@@ -20,6 +20,7 @@ IMAGES = "10,661 labelled for training, 1,867 preliminary with labels; 2,586 fin
 CITATION = "Gupta and Gupta, C-NMC 2019 (The Cancer Imaging Archive)"
 LICENCE = "CC BY 3.0"
 SOURCE = "The Cancer Imaging Archive, doi 10.7937/tcia.2019.dc64i46r"
+DOWNLOAD = "C-NMC_training_data; if it is to test, C-NMC_test_prelim_phase_data and its table of labels"
 LAYOUT = (
     "fold_{0,1,2}/{all,hem}/UID_<subject>_<image>_<cell>_{all,hem}.bmp; C-NMC_test_prelim_phase_data/<n>.bmp and "
     "C-NMC_test_prelim_phase_data_labels.csv"

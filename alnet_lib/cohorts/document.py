@@ -73,14 +73,15 @@ counted).
 
 
 def _counts(module: ModuleType) -> str:
-    return ", ".join(f"{name} {n:,}" for name, n in getattr(module, "COUNTS", {}).items())
+    return ", ".join(f"`{name}` {n:,}" for name, n in getattr(module, "COUNTS", {}).items())
 
 
 def section(module: ModuleType) -> str:
     """What one adapter knows about its source, as Markdown."""
     lines = [f"\n## `{module.NAME}`\n", inspect.getdoc(module) or "", ""]
     facts = {
-        "kind": module.KIND, "images": module.IMAGES, "from": module.SOURCE, "licence": module.LICENCE,
+        "kind": module.KIND, "images": module.IMAGES, "from": module.SOURCE,
+        "download": getattr(module, "DOWNLOAD", ""), "licence": module.LICENCE,
         "citation": module.CITATION, "layout": f"`{module.LAYOUT}`" if hasattr(module, "LAYOUT") else "",
         "counts checked": getattr(module, "CHECKED", _counts(module)),
         "scale": getattr(module, "SCALE", ""), "identifiers": getattr(module, "IDENTIFIERS", ""),

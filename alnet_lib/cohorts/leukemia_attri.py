@@ -23,6 +23,7 @@ IMAGES = "10,300 cells boxed in 2,400 fields of 47 patients"
 CITATION = "Rehman et al., MICCAI 2024, arXiv 2405.10803"
 LICENCE = "CC BY-NC-SA 4.0"
 SOURCE = "named by intelligentMachines-ITU/Blood-Cancer-Dataset-Lukemia-Attri-MICCAI-2024 on GitHub"
+DOWNLOAD = "the folder H_100X_C1 alone, with Images and json_labels"
 LAYOUT = (
     "H_100X_C1/Images/{train,test}/<patient>_<field>_1000_<ALL, AML, APML, CLL or CML>.png and "
     "H_100X_C1/json_labels/{train,test}.json (COCO)"
