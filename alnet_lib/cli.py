@@ -103,7 +103,6 @@ def cohort_list(name: Annotated[str, typer.Argument(help="All that is known of t
         _print_frame(cohorts.table())
         print("`alnet cohort list NAME` tells where to get one, its layout, labels, scale and oddities.")
         return
-    from rich.console import Console
     from rich.markdown import Markdown
 
     from alnet_lib.cohorts.document import section
@@ -113,7 +112,7 @@ def cohort_list(name: Annotated[str, typer.Argument(help="All that is known of t
     except cohorts.CohortError as error:
         raise _fail(error) from error
     for module in modules:
-        Console().print(Markdown(section(module)))
+        console.print(Markdown(section(module)))
 
 
 @cohort_app.command("build")

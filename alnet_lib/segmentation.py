@@ -98,7 +98,7 @@ def red_cells(pixels: np.ndarray) -> np.ndarray:
         if whole and low < region.area < high and region.solidity > 0.94 and region.eccentricity < 0.6:
             rows, columns = region.coords.T
             if blue[rows, columns].mean() < RED_CELL_BLUENESS[1]:
-                found.append(2 * np.sqrt(region.area / np.pi))
+                found.append(region.equivalent_diameter_area)
     return np.array(found)
 
 

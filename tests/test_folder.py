@@ -76,6 +76,12 @@ def test_truths_and_places_of_a_table_are_read_as_such(tmp_path):
         folder.read(tmp_path)
 
 
+def test_what_macos_packs_beside_the_users_pictures_is_no_picture(twin, tmp_path):
+    _fill(tmp_path, twin, ["monocyte/1.jpg"])
+    (tmp_path / "monocyte" / "._1.jpg").write_bytes(b"Mac OS X")
+    assert len(folder.read(tmp_path).manifest) == 1
+
+
 MAPPING = "name,cell_type\nBlast,myeloblast\nNRBC,\n"
 
 

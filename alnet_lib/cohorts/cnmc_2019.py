@@ -36,9 +36,7 @@ WHY = {
     "all": "leukaemic lymphoblasts of patients with B-lineage ALL",
     "hem": "normal B-precursors of marrow, no class of ALNet",
 }
-COUNTS = {"fold_0/all": 2397, "fold_1/all": 2418, "fold_2/all": 2457}
-PRELIMINARY = 1867
-CHECKED = f"{', '.join(f'{name} {n:,}' for name, n in COUNTS.items())}, preliminary {PRELIMINARY:,}"
+COUNTS = {"fold_0/all": 2397, "fold_1/all": 2418, "fold_2/all": 2457, "preliminary": 1867}
 _FOLDS = ["fold_0", "fold_1", "fold_2"]
 _FOLDER = "C-NMC_test_prelim_phase_data"
 _TABLE = f"{_FOLDER}_labels.csv"
@@ -70,7 +68,7 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
         )
     excluded = dict.fromkeys((_HEM, _STRANGE, _BOTH), 0)
     rows, found = _of_folds(data, folds, excluded)
-    more = classes.complete(module, found, COUNTS)
+    more = classes.complete(module, found, {name: COUNTS[name] for name in found})
     if table:
         rows = [row | {"split": "train"} for row in rows] + _preliminary(data, table, numbered, excluded, rows)
     rows, scale = classes.measured(data, rows, lambda pixels: classes.across(pixels.any(2)))
@@ -88,7 +86,7 @@ def _row(root: Path, path: Path, name: re.Match) -> dict:
 
 
 def _of_folds(root: Path, folds: Path, excluded: dict[str, int]) -> tuple[list[dict], dict[str, int]]:
-    rows, found = [], dict.fromkeys(COUNTS, 0)
+    rows, found = [], {f"{fold}/all": 0 for fold in _FOLDS}
     for fold in _FOLDS:
         for kind in ("all", "hem"):
             folder = folds / fold / kind
@@ -111,7 +109,7 @@ def _preliminary(
     classes.complete(
         sys.modules[__name__],
         {"preliminary": int(listed["new_names"].isin(files).sum())},
-        {"preliminary": max(len(listed), PRELIMINARY)},
+        {"preliminary": max(len(listed), COUNTS["preliminary"])},
     )
     subjects, rows = {row["patient_id"] for row in trained}, []
     for told, file in zip(listed["Patient_ID"], listed["new_names"], strict=True):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from alnet_lib.cohorts import classes
 from alnet_lib.cohorts.manifest import Cohort, CohortError
 from alnet_lib.cohorts.vocabulary import CELL_TYPES, MANIFEST_COLUMNS, USUAL_DIAGNOSIS
 from alnet_lib.images import PLACE_COLUMNS
@@ -90,14 +91,17 @@ def _from_manifest(file: Path) -> Cohort:
     mapping, given = _mapping(file.parent), frame["cell_type"]
     dropped = given.map(mapping).eq("")
     frame["cell_type"] = given.map(lambda name: mapping.get(name, name))
-    excluded = _left_out({name: int(n) for name, n in given[dropped].value_counts().items()}, f"by {MAPPING_FILE}")
+    excluded = _excluded(_dropped(given[dropped].value_counts().to_dict()))
     kept = frame[~dropped].reset_index(drop=True)
     return Cohort(NAME, KIND, file.parent, kept, CITATION, LICENCE, (f"manifest {file.name}",), excluded)
 
 
-def _left_out(counts: dict[str, int], why: str) -> pd.DataFrame:
-    rows = [{"reason": f"`{name}` is left out {why}", "count": n} for name, n in counts.items()]
-    return pd.DataFrame(rows, columns=["reason", "count"])
+def _dropped(counts: dict[str, int]) -> dict[str, int]:
+    return {f"`{name}` is left out by {MAPPING_FILE}": n for name, n in counts.items()}
+
+
+def _excluded(reasons: dict[str, int]) -> pd.DataFrame:
+    return pd.DataFrame(list(reasons.items()), columns=["reason", "count"])
 
 
 def _truth(words: pd.Series, where: str) -> pd.Series:
@@ -129,7 +133,7 @@ def _numbers(words: pd.Series, where: str) -> pd.Series:
 
 def _from_folders(root: Path) -> Cohort:
     rows, strange, dropped, mapping = [], {}, {}, _mapping(root)
-    for path in sorted(p for p in root.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES):
+    for path in (file for file in classes.walk(root) if file.suffix.lower() in SUFFIXES):
         parts = path.relative_to(root).parts
         given = parts[-2] if len(parts) > 1 else ""
         cell_type = mapping.get(given, given)
@@ -162,11 +166,7 @@ def _from_folders(root: Path) -> Cohort:
             f"{root} is not in a known layout: expected {LAYOUT} with the cell types {', '.join(CELL_TYPES)}; "
             f"found {have}"
         )
-    excluded = pd.DataFrame(
-        [{"reason": f"folder `{k}` is no cell type", "count": v} for k, v in strange.items()],
-        columns=["reason", "count"],
-    )
-    excluded = pd.concat([excluded, _left_out(dropped, f"by {MAPPING_FILE}")], ignore_index=True)
+    reasons = {f"folder `{name}` is no cell type": n for name, n in strange.items()} | _dropped(dropped)
     alone = sum(not row["smear_known"] for row in rows)
     notes = [f"no patient or smear is known of {alone:,} images: cell-level results only"] if alone else []
-    return Cohort(NAME, KIND, root, pd.DataFrame(rows), CITATION, LICENCE, tuple(notes), excluded)
+    return Cohort(NAME, KIND, root, pd.DataFrame(rows), CITATION, LICENCE, tuple(notes), _excluded(reasons))

@@ -73,8 +73,8 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
     Raises
     ------
     CohortError
-        the folder is not this data set, discovery patients of master.csv have no folder, or patients' diagnoses cannot
-        be read.
+        the folder is not this data set, discovery patients of master.csv have no signed picture, or patients'
+        diagnoses cannot be read.
     """
     module = sys.modules[__name__]
     folder = classes.find(module, data, ["master.csv", "All"])
@@ -85,7 +85,8 @@ def read(data: Path | None, *, seed: int = 2021) -> Cohort:
         raise CohortError(f"{folder / 'master.csv'} lacks the columns {', '.join(sorted(missing))}")
     master = master.dropna(subset="Patient_ID").drop_duplicates("Patient_ID").set_index("Patient_ID")
     files = {patient: classes.walk(folder / "All" / patient) for patient in master.index}
-    discovery = master.index[~master["Cohort"].fillna("").map(_prospective)]
+    master["Cohort"] = master["Cohort"].fillna("")
+    discovery = master.index[~master["Cohort"].map(_prospective)]
     there = sum(any(map(_signed, files[patient])) for patient in discovery)
     classes.complete(module, {"discovery patients": there}, {"discovery patients": len(discovery)})
     rows, excluded = [], Counter()
