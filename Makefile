@@ -2,6 +2,7 @@
 PROFILE ?= quick
 COHORT  ?= synthetic
 DATA    ?=
+FAST    ?=
 CORES   ?=
 UV_VERSION := 0.13.9
 
@@ -9,20 +10,28 @@ BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
 PYTHON ?= python3
 STAMP := .venv/.synced
 
-.PHONY: reproduce test lint lock clean-env
+.PHONY: reproduce test lint docs lock clean-env
 
 reproduce: $(STAMP)
 	$(BIN)/alnet reproduce --cohort '$(COHORT)' --profile '$(PROFILE)' \
 	  $(if $(DATA),--data '$(DATA)') $(if $(CORES),--cores '$(CORES)')
 
+# FAST=1 leaves out what runs for more than some seconds: the whole chain, real images, the wheel.
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(if $(FAST),-m 'not slow')
 
 lint: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The picture of the layers in docs/architecture.md and the documentation of the cohorts, from the code.
+docs: $(STAMP)
+	$(BIN)/python docs/draw_layers.py
+	$(BIN)/python -m alnet_lib.cohorts > docs/cohorts.md
 
 # The stamp is written last, so an interrupted installation is taken up again.
 $(STAMP): requirements.lock pyproject.toml

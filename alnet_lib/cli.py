@@ -6,20 +6,32 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from alnet_lib.cohorts import manifest
+    from alnet_lib.core.progress import Progress
+
 # rich's own error boxes cut long messages; validation lists must come out whole.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+
 cohort_app = typer.Typer(no_args_is_help=True, help="Cohorts: list, describe, validate, build.")
+
+
 app.add_typer(cohort_app, name="cohort")
+
+
 console = Console()
 
 
-def _print_frame(frame, title: str = "") -> None:
+def _print_frame(frame: pd.DataFrame, title: str = "") -> None:
     table = Table(title=title or None)
     for number, column in enumerate(frame.columns):
         table.add_column(str(column), no_wrap=number == 0, overflow="fold")
@@ -28,15 +40,22 @@ def _print_frame(frame, title: str = "") -> None:
     console.print(table)
 
 
+def _progress(label: str) -> Progress:
+    def show(done: int, total: int) -> None:
+        print(f"\r{label}: {done:,} of {total:,}\033[K", end="", file=sys.stderr, flush=True)
+
+    return show
+
+
 def _fail(error: Exception) -> typer.Exit:
     print(f"{type(error).__name__}: {error}", file=sys.stderr)
     return typer.Exit(1)
 
 
 def _run_dir(run_dir: Path | None, cohort: str, profile: str) -> Path:
-    from alnet_lib.reproduce import SNAKEFILE
+    from alnet_lib.core.resources import runs_dir
 
-    return run_dir or SNAKEFILE.parent / "runs" / f"{cohort}-{profile}"
+    return run_dir or runs_dir() / f"{cohort}-{profile}"
 
 
 class Split(StrEnum):
@@ -47,11 +66,19 @@ class Split(StrEnum):
 
 
 Cohort = Annotated[str, typer.Option(help="Cohort: `alnet cohort list`; `a+b` combines.")]
+
+
 ProfileName = Annotated[str, typer.Option(help="Name of a file in profiles/.")]
+
+
 Data = Annotated[str, typer.Option(help="Folder of a real cohort's original download; `a=DIR,b=DIR` for several.")]
+
+
 AllowTruncated = Annotated[
     bool, typer.Option("--allow-truncated", help="Use JPEG files that end early; they are named.")
 ]
+
+
 RunDir = Annotated[Path | None, typer.Option(help="Run directory; default runs/<cohort>-<profile>.")]
 
 
@@ -70,11 +97,12 @@ def reproduce(
     ] = "",
 ) -> None:
     """Regenerate every table and figure, and the report; only what is stale runs."""
-    from alnet_lib import reproduce as chain
+    from alnet_lib.workflow import reproduce as reproduce_module
+    from alnet_lib.workflow.reproduce import RunBusy
 
     directory = _run_dir(run_dir, cohort, profile)
     try:
-        code = chain.reproduce(
+        code = reproduce_module.reproduce(
             directory,
             cohort=cohort,
             profile=profile,
@@ -85,7 +113,7 @@ def reproduce(
             dry_run=dry_run,
             workflow_profile=workflow_profile,
         )
-    except (ValueError, chain.RunBusy, OSError) as error:
+    except (ValueError, RunBusy, OSError) as error:
         raise _fail(error) from error
     if code:
         print(f"\nThe run in {directory} is not finished; the messages above say why.", file=sys.stderr)
@@ -96,47 +124,46 @@ def reproduce(
 
 @cohort_app.command("list")
 def cohort_list(name: Annotated[str, typer.Argument(help="All that is known of this one.")] = "") -> None:
-    """The cohorts that this kit knows, and where each comes from."""
-    from alnet_lib import cohorts
+    """List the cohorts that this kit knows, and where each comes from."""
+    from alnet_lib.cohorts import building
 
     if not name:
-        _print_frame(cohorts.table())
-        print("`alnet cohort list NAME` tells where to get one, its layout, labels, scale and oddities.")
+        _print_frame(building.table())
+        print("`alnet cohort list NAME` says where to get one, its layout, labels, scale and oddities.")
         return
     from rich.markdown import Markdown
 
+    from alnet_lib.cohorts.adapters.source import SOURCES
     from alnet_lib.cohorts.document import section
+    from alnet_lib.cohorts.manifest import CohortError
 
     try:
-        modules = [cohorts.ADAPTERS[part] for part in cohorts.resolve(name)]
-    except cohorts.CohortError as error:
+        sources = [SOURCES[part] for part in building.resolve(name)]
+    except CohortError as error:
         raise _fail(error) from error
-    for module in modules:
-        console.print(Markdown(section(module)))
+    for source in sources:
+        console.print(Markdown(section(source)))
 
 
 @cohort_app.command("build")
 def cohort_build(
     name: Annotated[str, typer.Argument(help="Cohort name.")],
-    out: Annotated[Path, typer.Argument(help="Folder for manifest.parquet and, if drawn, the images.")],
+    out: Annotated[Path, typer.Argument(help="Folder for manifest.parquet and, if synthetic, the images.")],
     data: Data = "",
-    scale: Annotated[float, typer.Option(min=1e-4, max=1, help="Share of the drawn cohort's images.")] = 1.0,
+    fraction: Annotated[float, typer.Option(min=1e-4, max=1, help="Share of the synthetic cohort's images.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0)] = 2021,
     split: Annotated[Split, typer.Option(help="`patient`: no patient on both sides of the split.")] = Split.given,
-    manifest_only: Annotated[bool, typer.Option("--manifest-only", help="Draw no image.")] = False,
+    manifest_only: Annotated[bool, typer.Option("--manifest-only", help="Make no image.")] = False,
     allow_truncated: AllowTruncated = False,
 ) -> None:
-    """Write OUT/manifest.parquet (and the drawn images), and print the counts."""
-    from alnet_lib import cohorts
+    """Write OUT/manifest.parquet (and the synthetic images), and print the counts."""
+    from alnet_lib.cohorts import building
     from alnet_lib.cohorts.manifest import CohortError
-    from alnet_lib.run import ProgressLine
 
-    line = ProgressLine(name)
-    line._show = lambda text: print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
     try:
-        cohort = cohorts.build(
-            name, out, data=data or None, scale=scale, seed=seed, split=split.value, manifest_only=manifest_only,
-            allow_truncated=allow_truncated, progress=line,
+        cohort = building.build(
+            name, out, data=data or None, fraction=fraction, seed=seed, split=split.value, manifest_only=manifest_only,
+            allow_truncated=allow_truncated, progress=_progress(name),
         )  # fmt: skip
     except (CohortError, ValueError, OSError) as error:
         raise _fail(error) from error
@@ -144,7 +171,7 @@ def cohort_build(
     _describe(cohort)
 
 
-def _describe(cohort) -> None:
+def _describe(cohort: manifest.Cohort) -> None:
     import pandas as pd
 
     counts = cohort.describe()
@@ -164,7 +191,7 @@ def _describe(cohort) -> None:
 
 @cohort_app.command("describe")
 def cohort_describe(out: Annotated[Path, typer.Argument(help="Folder that `alnet cohort build` wrote.")]) -> None:
-    """Images, smears and patients by class and split."""
+    """Count images, smears and patients by class and split."""
     from alnet_lib.cohorts.manifest import Cohort, CohortError
 
     try:
@@ -187,7 +214,7 @@ def cohort_validate(
     except (CohortError, OSError) as error:
         raise _fail(error) from error
     for problem in problems:
-        print(f"{problem.severity}: row {problem.row}, {problem.path}: {problem.what} {problem.mend}")
+        print(f"{problem.severity}: row {problem.row}, {problem.path}: {problem.what} {problem.fix}")
     errors = sum(problem.severity == "error" for problem in problems)
     print(f"{errors} errors, {len(problems) - errors} warnings")
     raise typer.Exit(1 if errors else 0)
@@ -199,11 +226,11 @@ def diagnose(
     model: Annotated[Path, typer.Option(help="Run directory that holds models/.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:
-    """The verdict on one smear: APL, AML, ALL, infection, control or unknown. Research use only."""
-    from alnet_lib.diagnose import diagnose as verdict_of
+    """Give the verdict on one smear: APL, AML, ALL, infection, control or unknown. Research use only."""
+    from alnet_lib.diagnosis.model import ALNet
 
     try:
-        result = verdict_of(folder, model)
+        result = ALNet.load(model).diagnose(folder)
     except (ValueError, OSError) as error:
         raise _fail(error) from error
     if as_json:
@@ -219,18 +246,18 @@ def diagnose(
 @app.command()
 def report(run_dir: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """Render results.json and the HTML report of a run from what is there."""
-    from alnet_lib import report as pages
-    from alnet_lib.pipeline import NOTEBOOKS_DIR
+    from alnet_lib.core.resources import NOTEBOOKS_DIR
+    from alnet_lib.report import rendering
 
     if not run_dir.is_dir():
         raise _fail(FileNotFoundError(f"{run_dir} is not a run directory"))
-    print(pages.render(run_dir, sources=NOTEBOOKS_DIR))
+    print(rendering.render(run_dir, sources=NOTEBOOKS_DIR))
 
 
 @app.command()
 def doctor() -> None:
-    """What will work here and what won't: Python, torch, GPU, weights, kernel, disk."""
-    from alnet_lib.doctor import examine
+    """Tell what will work here and what won't: Python, torch, GPU, weights, kernel, disk."""
+    from alnet_lib.workflow.doctor import examine
 
     checks = examine()
     for check in checks:

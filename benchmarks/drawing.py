@@ -1,8 +1,8 @@
-"""How fast the twin is drawn: `python benchmarks/drawing.py [--scale 1.0] [--out benchmarks/results]`.
+"""How fast the synthetic cohort is drawn: `python benchmarks/drawing.py [--fraction 1.0] [--out benchmarks/results]`.
 
 Draws the cohort at several sizes and numbers of workers into a temporary folder and prints images a second, the largest
-memory of the process and of a worker, and how both grow. The floor is one worker's seconds per image times the images,
-divided by the workers.
+memory of the process and of a worker, and how both grow. The lower bound is one worker's seconds per image times the
+images, divided by the workers.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-from alnet_lib import cohorts
-from alnet_lib.files import cores, write_json
+from alnet_lib.cohorts import building
+from alnet_lib.core.files import write_json
+from alnet_lib.core.resources import cores
 
 
 class Memory:
@@ -50,15 +51,15 @@ class Memory:
         self.thread.join()
 
 
-def measure(scale: float, workers: int) -> dict[str, float]:
+def measure(fraction: float, workers: int) -> dict[str, float]:
     """Seconds, images a second and peak memory in MB of one build, images validated and all."""
     with tempfile.TemporaryDirectory() as folder, Memory() as memory:
         began = time.perf_counter()
-        cohort = cohorts.build("synthetic", Path(folder), scale=scale, workers=workers)
+        cohort = building.build("synthetic", Path(folder), fraction=fraction, workers=workers)
         seconds = time.perf_counter() - began
     images = len(cohort.manifest)
     return {
-        "scale": scale, "workers": workers, "images": images, "seconds": round(seconds, 1),
+        "cohort fraction": fraction, "workers": workers, "images": images, "seconds": round(seconds, 1),
         "images a second": round(images / seconds, 1), "peak memory, MB": round(memory.peak / 2**20),
     }  # fmt: skip
 
@@ -66,10 +67,11 @@ def measure(scale: float, workers: int) -> dict[str, float]:
 def main() -> None:
     """Measure and write drawing.csv and drawing.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--fraction", type=float, default=1.0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()
-    plan = [(given.scale / 50, 1), (given.scale / 50, cores()), (given.scale / 10, cores()), (given.scale, cores())]
+    whole = given.fraction
+    plan = [(whole / 50, 1), (whole / 50, cores()), (whole / 10, cores()), (whole, cores())]
     measure(0.002, cores())  # imports and warm caches are not what is measured
     table = pd.DataFrame([measure(*step) for step in plan])
     print(table.to_string(index=False))

@@ -1,9 +1,10 @@
 """The training engine beside the plain recipe: `python benchmarks/engine.py RUN [--size 64] [--backbone vgg16]`.
 
 RUN is a run directory with a cohort (notebook 01 has run). The plain recipe is what a user would write: torchvision's
-ImageFolder, transforms, a DataLoader with workers, a float32 loop, for each depth anew. Ours decodes the pixels once,
-augments in batches, and computes the maps of frozen blocks once. Both train one network at five depths with the same
-numbers of iterations and images. Every part runs in a process of its own, so that peak memory is its own.
+ImageFolder, transforms, a DataLoader with workers, a float32 loop, for each number of fine-tuned blocks anew. Ours
+decodes the pixels once, augments in batches, and computes the maps of frozen blocks once. Both train one network with 5
+to 1 fine-tuned blocks, with the same numbers of iterations and images. Every part runs in a process of its own, so that
+peak memory is its own.
 """
 
 from __future__ import annotations
@@ -30,22 +31,29 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-from alnet_lib import augment, frozen, images, training
-from alnet_lib.alnet import TASKS
-from alnet_lib.backbones import Preprocessing, build
 from alnet_lib.cohorts.manifest import Cohort
-from alnet_lib.files import cores, write_json
-from alnet_lib.reproduce import KEEP_MEMORY
+from alnet_lib.core.files import write_json
+from alnet_lib.core.resources import cores
+from alnet_lib.diagnosis.tasks import TASKS
+from alnet_lib.imaging import augmentation
+from alnet_lib.imaging.decoding import picture, resize
+from alnet_lib.networks.building import build
+from alnet_lib.networks.network import Preprocessing
+from alnet_lib.training import feature_cache, fitting, inference
+from alnet_lib.training.data import Batches, Images
+from alnet_lib.training.options import Options
+from alnet_lib.workflow.reproduce import KEEP_MEMORY
 
 CROP = 0.52
-DEPTHS = (5, 4, 3, 2, 1)
+FINE_TUNED = (5, 4, 3, 2, 1)
+"""Numbers of fine-tuned blocks, in the order in which frozen maps are reused."""
 
 
 def export(run: Path, folder: Path, count: int) -> None:
-    """An ImageFolder tree of the training images of the six groups, at most `count`, as links."""
+    """Link at most `count` training images of the six groups into an ImageFolder tree."""
     cohort = Cohort.load(run / "cohort")
     manifest = cohort.manifest[cohort.manifest["split"].eq("train")]
-    names = manifest["cell_type"].map(TASKS["six_classes"][0])
+    names = manifest["cell_type"].map(TASKS["six_classes"].mapping)
     chosen = manifest[names.notna()].sample(count, random_state=0)
     for row in chosen.itertuples():
         target = folder / names[row.Index] / Path(row.path).name
@@ -54,7 +62,7 @@ def export(run: Path, folder: Path, count: int) -> None:
 
 
 def plain(folder: Path, given: argparse.Namespace) -> dict[str, float]:
-    """The plain recipe; see the module's docstring."""
+    """Measure the plain recipe; see the module's docstring."""
     normalise = Preprocessing()
     steps = [transforms.CenterCrop(int(360 * CROP)), transforms.Resize((given.size, given.size))]
     end = [transforms.ToTensor(), transforms.Normalize(normalise.mean, normalise.std)]
@@ -69,9 +77,9 @@ def plain(folder: Path, given: argparse.Namespace) -> dict[str, float]:
     seen = sum(len(x) for x, _ in loader(dataset, True))
     result = {"loading, images/s": seen / (time.perf_counter() - began)}
     began = time.perf_counter()
-    for depth in DEPTHS:
+    for blocks in FINE_TUNED:
         network = build(given.backbone, dataset.classes, given.size, seed=1)
-        tail = network.parts(depth)[1]
+        tail = network.parts(blocks)[1]
         network.requires_grad_(False)
         tail.requires_grad_(True)
         optimizer = torch.optim.Adam(tail.parameters(), lr=1e-5)
@@ -86,9 +94,9 @@ def plain(folder: Path, given: argparse.Namespace) -> dict[str, float]:
                 done += 1
                 if done == given.iterations:
                     break
-        if depth == 5:
+        if blocks == 5:
             result["training, images/s"] = given.iterations * given.batch / (time.perf_counter() - start)
-    result["five depths, s"] = time.perf_counter() - began
+    result["five trainings, s"] = time.perf_counter() - began
     network.eval()
     began = time.perf_counter()
     with torch.inference_mode():
@@ -98,43 +106,41 @@ def plain(folder: Path, given: argparse.Namespace) -> dict[str, float]:
 
 
 def ours(folder: Path, given: argparse.Namespace, precision: str) -> dict[str, float]:
-    """The kit's engine on the same files and settings; decoding is part of `five depths` and of inference."""
+    """Measure the kit's engine on the same files and settings; decoding counts in `five trainings` and in inference."""
     files = datasets.ImageFolder(str(folder))
     labels = np.array([label for _, label in files.samples])
     began = time.perf_counter()
     side = given.size
     with ThreadPoolExecutor(given.workers) as pool:
-        pixels = np.stack(
-            list(pool.map(lambda s: images.resize(images.picture(Path(s[0])), side, crop=CROP), files.samples))
-        )
+        pixels = np.stack(list(pool.map(lambda s: resize(picture(Path(s[0])), side, crop=CROP), files.samples)))
     decoding = time.perf_counter() - began
-    data = training.Images(pixels, np.arange(len(labels)), labels, np.arange(len(labels)), tuple(files.classes))
-    plan = augment.balancing_plan(labels, 1, np.random.default_rng(0), alike=True)
-    options = training.Options(
+    data = Images(pixels, np.arange(len(labels)), labels, np.arange(len(labels)), tuple(files.classes))
+    plan = augmentation.balancing_plan(labels, 1, np.random.default_rng(0), alike=True)
+    options = Options(
         iterations=given.iterations, batch_size=given.batch, lr_min=1e-5, lr_max=1e-5, precision=precision
     )
-    order = training.Batches(data, plan, options)
+    order = Batches(data, plan, options)
     epochs = max(len(data) // given.batch, 1)
     began = time.perf_counter()
     for number in range(epochs):
         entries = order(number)
-        normalised = Preprocessing()(augment.transform(data.batch(plan.source[entries], "cpu"), plan, entries))
+        normalised = Preprocessing()(augmentation.transform(data.batch(plan.source[entries], "cpu"), plan, entries))
     loading = (time.perf_counter() - began) / epochs
     result = {"loading, images/s": len(normalised) / loading, "decoding, images/s": len(data) / decoding}
     began = time.perf_counter()
     start = build(given.backbone, files.classes, side, seed=1).to(memory_format=torch.channels_last)
-    maps = frozen.FrozenMaps(start, data, plan, options, budget=4e9, folder=folder.parent)
+    maps = feature_cache.FrozenMaps(start, data, plan, options, budget=4e9, folder=folder.parent)
     nothing = data.take(np.empty(0, int))
-    for depth in DEPTHS:
+    for blocks in FINE_TUNED:
         network = build(given.backbone, files.classes, side, seed=1)
-        chosen = replace(options, depth=depth)
-        fitted = training.fit(network, data, plan, nothing, chosen, maps_of=maps.after if depth < 5 else None)
-        if depth == 5:
+        chosen = replace(options, fine_tuned_blocks=blocks)
+        fitted = fitting.fit(network, data, plan, nothing, chosen, maps_of=maps.after if blocks < 5 else None)
+        if blocks == 5:
             result["training, images/s"] = given.iterations * given.batch / fitted.seconds
             result["input, % of a training step"] = 100 * loading * given.iterations / fitted.seconds
-    result["five depths, s"] = time.perf_counter() - began + decoding
+    result["five trainings, s"] = time.perf_counter() - began + decoding
     began = time.perf_counter()
-    training.predict(network, data, options)
+    inference.predict(network, data, options)
     result["inference, images/s"] = len(data) / (time.perf_counter() - began + decoding)
     return result
 

@@ -1,7 +1,7 @@
-"""Write the README's measured parts: `python benchmarks/readme.py runs/*-quick`.
+"""Write the measured parts of README.md and docs/: `python benchmarks/readme.py runs/*-quick`.
 
-Each run given replaces its own section of the results, or adds one; the others stay. The table of speed is written from
-benchmarks/results/.
+Each run given replaces its own section of docs/results.md, or adds one; the others stay. README.md shows the synthetic
+cohort's. The table of speed in docs/speed.md is written from benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -9,30 +9,33 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from alnet_lib.cohorts.vocabulary import MODULE_1_CLASSES
+from alnet_lib.core.vocabulary import MODULE_1_CLASSES
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README, RESULTS, SPEED = ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "speed.md"
+IN_README = "### `synthetic`"
 MEASURED = Path(__file__).parent / "results"
 ROWS = {
-    "text.module_1.accuracy": "module 1, testing cells right, %",
-    "floor.module_1.accuracy": "the same classes from colour histogram and cell area, linear, %",
-    "text.module_2.accuracy": "module 2, testing cells right, %",
-    "text.table_09a.accuracy": "smears right after module 1 (Table 9A), %",
-    "text.table_09b.accuracy": "lineage of the smears called non-APL leukaemia right (Table 9B), %",
-    "end_to_end.accuracy": "smears with the right final verdict, %",
+    "text.module_1.accuracy": "module 1, accuracy on testing cells, %",
+    "floor.module_1.accuracy": "colour-and-size baseline on the same classes, accuracy, %",
+    "text.module_2.accuracy": "module 2, accuracy on testing cells, %",
+    "text.table_09a.accuracy": "smears classified correctly by module 1 (Table 9A), %",
+    "text.table_09b.accuracy": "lineage correct among smears predicted as non-APL leukaemia (Table 9B), %",
+    "end_to_end.accuracy": "smears with the correct final diagnosis, %",
     "text.external.module_1.accuracy": "blasts of other sites, module 1, %",
     "text.external.module_2.myeloid_blast": "myeloid blasts of other sites, module 2, %",
     "text.external.module_2.b_lymphoblast": "B-lymphoblasts of other sites, module 2, %",
     "apl.external.vote.auc": "APL against AML, prospective patients: AUC of the vote",
-    "apl.external.fraction.auc": "the same, of the fraction of promyelocytes among signed cells",
+    "apl.external.fraction.auc": "the same, fraction of promyelocytes among signed cells",
     "mean_sensitivity": "module 1, mean sensitivity over its classes, %",
-    "confound.source.balanced_accuracy": "without a cell: the source alone, mean sensitivity, %",
-    "confound.background.balanced_accuracy": "without a cell: the background alone, mean sensitivity, %",
-    "confound.mean_colour.balanced_accuracy": "without a cell: the mean colour alone, mean sensitivity, %",
+    "confound.source.balanced_accuracy": "shortcut baseline: source name, mean sensitivity, %",
+    "confound.background.balanced_accuracy": "shortcut baseline: background, mean sensitivity, %",
+    "confound.mean_colour.balanced_accuracy": "shortcut baseline: mean colour, mean sensitivity, %",
 }
 
 
@@ -44,7 +47,7 @@ def section(run: Path) -> str:
     values = {value["key"]: value for item in content["items"] for value in item["values"]}
     values["mean_sensitivity"] = _mean_sensitivity(values)
     there = sum(item["status"] == "reproduced" for item in content["items"] if not item["id"].startswith("extra"))
-    kind = {"synthetic": "drawn, not patients", "public": "real patients"}.get(cohort["kind"], cohort["kind"])
+    kind = {"synthetic": "synthetic, not patients", "public": "real patients"}.get(cohort["kind"], cohort["kind"])
     lacking = "" if there == 21 else ", the others unavailable with their reason"
     nameless = cohort.get("nameless", 0)
     whose = f", {cohort['images'] - nameless:,} of them" if nameless else ""
@@ -61,7 +64,7 @@ def section(run: Path) -> str:
     ]
     sources = {key: key.split(".")[1] for key in values if key.startswith("source.")}
     for key, label in (
-        ROWS | {key: f"module 1 on the cells of {name}, right, %" for key, name in sources.items()}
+        ROWS | {key: f"module 1, accuracy on the cells of {name}, %" for key, name in sources.items()}
     ).items():
         if (value := values.get(key)) and value["reproduced"] is not None:
             digits = 2 if key.endswith("auc") else 1
@@ -82,14 +85,14 @@ def _mean_sensitivity(values: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def speed() -> str:
-    """The engine beside the plain recipe, and the drawing of the twin, in Markdown."""
+    """The engine beside the plain recipe, and the drawing of the synthetic cohort, in Markdown."""
     engine = json.loads((MEASURED / "engine.json").read_text(encoding="utf-8"))
     drawing = json.loads((MEASURED / "drawing.json").read_text(encoding="utf-8"))
     settings, parts = engine["settings"], ("plain", "float32", "float32, ratio", "bf16", "bf16, ratio")
     lines = [
         f"{settings['backbone']} at {settings['size']} pixels, batch {settings['batch']}, {settings['iterations']} "
-        f"iterations a depth; {engine['cores']} cores ({engine['processor']}), torch {engine['torch']}, "
-        f"{engine['date']}.",
+        f"iterations for each number of fine-tuned blocks; {engine['cores']} cores ({engine['processor']}), "
+        f"torch {engine['torch']}, {engine['date']}.",
         "",
         "| | plain recipe | float32 | ratio | bf16 | ratio |",
         "|---|---|---|---|---|---|",
@@ -99,9 +102,9 @@ def speed() -> str:
         lines.append(f"| {name} | " + " | ".join(map(_number, numbers)) + " |")
     whole = max(drawing["rows"], key=lambda row: row["images"])
     drawn = (
-        f"The drawn cohort at scale {whole['scale']:g}: {whole['images']:,} images in {whole['seconds']:.0f} s "
-        f"({whole['images a second']:.0f} a second, {whole['workers']} workers, {whole['peak memory, MB']:,} MB), "
-        f"{drawing['date']}."
+        f"The synthetic cohort at fraction {whole['cohort fraction']:g}: {whole['images']:,} images in "
+        f"{whole['seconds']:.0f} s ({whole['images a second']:.0f} a second, {whole['workers']} workers, "
+        f"{whole['peak memory, MB']:,} MB), {drawing['date']}."
     )
     return "\n".join([*lines, "", drawn])
 
@@ -118,13 +121,21 @@ def results(before: str, runs: list[Path]) -> str:
     return "\n\n".join(sections.values())
 
 
+def _replace(file: Path, name: str, write: Callable[[str], str]) -> str:
+    """Write anew what is between the markers of a name; the new text."""
+    pattern = re.compile(rf"(<!-- {name}:[^>]*-->\n)(.*?)\n(<!-- /{name} -->)", flags=re.DOTALL)
+    text = file.read_text(encoding="utf-8")
+    new = write(pattern.search(text)[2])
+    file.write_text(pattern.sub(lambda m: f"{m[1]}{new}\n{m[3]}", text), encoding="utf-8")
+    return new
+
+
 def main(runs: list[Path]) -> None:
     """Replace what is between the markers."""
-    text = README.read_text(encoding="utf-8")
-    for name, write in (("results", lambda before: results(before, runs)), ("speed", lambda _: speed())):
-        pattern = re.compile(rf"(<!-- {name}:[^>]*-->\n)(.*?)\n(<!-- /{name} -->)", flags=re.DOTALL)
-        text = pattern.sub(lambda m, write=write: f"{m[1]}{write(m[2])}\n{m[3]}", text)
-    README.write_text(text, encoding="utf-8")
+    every = _replace(RESULTS, "results", lambda before: results(before, runs))
+    own = [part for part in re.split(r"\n+(?=### )", every) if part.startswith(IN_README)]
+    _replace(README, "results", lambda before: own[0] if own else before)
+    _replace(SPEED, "speed", lambda _: speed())
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How real the drawn cells look: drawn against real cells of the Johns Hopkins cohort, class by class.
+"""How real the synthetic cells look: synthetic against real cells of the Johns Hopkins cohort, class by class.
 
     python benchmarks/realism.py DATA [--cells 150] [--out benchmarks/results]
 
-DATA: folder of the jhu_apl cohort. Prints, for every class that both have, the median of the drawn cells beside the
-interquartile range of the real ones, and the cross-validated AUC of a classifier asked to tell real from drawn (0.5 is
-perfect). Both sides go through the same segmentation.
+DATA: folder of the jhu_apl cohort. Prints, for every class that both have, the median of the synthetic cells beside the
+interquartile range of the real ones, and the cross-validated AUC of a classifier asked to separate real from
+synthetic (0.5 is no difference). Both sides go through the same segmentation.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
-from alnet_lib import handcrafted, images, segmentation
-from alnet_lib.cohorts import jhu_apl, synthetic
-from alnet_lib.cohorts.vocabulary import LABELS
-from alnet_lib.files import write_json
+from alnet_lib.cohorts.building import SOURCES
+from alnet_lib.cohorts.synthetic import twin
+from alnet_lib.core.files import write_json
+from alnet_lib.core.vocabulary import LABELS
+from alnet_lib.imaging import decoding, handcrafted, segmentation
 
 CLASSES = ("lymphocyte", "monocyte", "reactive_lymphocyte", "abnormal_promyelocyte", "myeloblast")
 SEED = 2021
@@ -33,7 +34,7 @@ SEED = 2021
 
 def measure(pixels: np.ndarray) -> dict[str, float]:
     """Sizes in pixels of a 363-pixel picture, colours in Lab, sharpness, red cells in view."""
-    pixels = images.resize(pixels, 360)
+    pixels = decoding.resize(pixels, 360)
     found = segmentation.segment(pixels)
     if found is None:
         return {}
@@ -71,14 +72,12 @@ def _both(picture: np.ndarray) -> dict[str, float]:
 
 
 def _real(path: Path) -> dict[str, float]:
-    return _both(images.decode(path, allow_truncated=True))
+    return _both(decoding.decode(path, allow_truncated=True))
 
 
 def _drawn(row: dict) -> dict[str, float]:
     # Through JPEG, as the cohort's files are.
-    encoded = cv2.imencode(".jpg", synthetic.draw(row)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, synthetic.JPEG_QUALITY])[
-        1
-    ]
+    encoded = cv2.imencode(".jpg", twin.draw(row)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, twin.JPEG_QUALITY])[1]
     return _both(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[:, :, ::-1])
 
 
@@ -93,9 +92,9 @@ def sample(manifest: pd.DataFrame, cells: int) -> pd.DataFrame:
 
 def measured(data: Path, cells: int) -> pd.DataFrame:
     """One row a cell: real (bool), cell_type, patient_id, measures and handcrafted features."""
-    real_cohort = jhu_apl.read(data)
+    real_cohort = SOURCES["jhu_apl"].read(data)
     real = sample(real_cohort.manifest, cells)
-    drawn = sample(synthetic.manifest_of(1.0, SEED).query("split != 'external'"), cells)
+    drawn = sample(twin.manifest_of(1.0, SEED).query("split != 'external'"), cells)
     with Parallel(n_jobs=-1) as pool:
         rows = pool(delayed(_real)(real_cohort.root / path) for path in real["path"])
         rows += pool(delayed(_drawn)(row) for row in drawn.to_dict("records"))
@@ -104,7 +103,7 @@ def measured(data: Path, cells: int) -> pd.DataFrame:
 
 
 def compare(frame: pd.DataFrame) -> pd.DataFrame:
-    """Drawn median against the real interquartile range for each class and measure."""
+    """Synthetic median against the real interquartile range for each class and measure."""
     rows = []
     names = [name for name in frame if name.startswith("measure/")]
     for cell_type in CLASSES:
@@ -114,12 +113,12 @@ def compare(frame: pd.DataFrame) -> pd.DataFrame:
             median = own.loc[~own["real"], name].median()
             away = max(low - median, median - high, 0) / max(high - low, 1e-9)
             rows.append((LABELS[cell_type], name.removeprefix("measure/"), low, middle, high, median, away))
-    columns = ["class", "measure", "real 25%", "real median", "real 75%", "drawn median", "outside by (IQR)"]
+    columns = ["class", "measure", "real 25%", "real median", "real 75%", "synthetic median", "outside by (IQR)"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def discernible(frame: pd.DataFrame, columns: list[str]) -> dict[str, float]:
-    """Cross-validated AUC of real against drawn by class, patients on one side of each fold only."""
+    """Cross-validated AUC of real against synthetic by class, patients on one side of each fold only."""
     found = {}
     for cell_type in CLASSES:
         own = frame[frame["cell_type"].eq(cell_type)]
@@ -140,25 +139,28 @@ def document(table: pd.DataFrame, aucs: pd.DataFrame, frame: pd.DataFrame) -> No
     counts = frame["real"].value_counts()
     text = [
         "<!-- Written by benchmarks/realism.py. -->",
-        "# Drawn against real cells",
+        "# Synthetic against real cells",
         "",
-        f"{counts[False]} drawn and {counts[True]} real cells (Johns Hopkins cohort) of five classes, at most 12 of a "
-        f"patient, both through the same segmentation. {len(table) - len(outside)} of {len(table)} drawn medians lie "
-        "inside the real interquartile range.",
+        f"{counts[False]} synthetic and {counts[True]} real cells (Johns Hopkins cohort) of five classes, at most 12 "
+        f"of a patient, both through the same segmentation. {len(table) - len(outside)} of {len(table)} "
+        f"synthetic medians "
+        "lie inside the real interquartile range.",
         "",
         "## Medians outside the real interquartile range",
         "",
         _markdown(outside.set_index("class")),
         "",
-        "## Can a classifier tell real from drawn?",
+        "## Can a classifier separate real from synthetic?",
         "",
-        "AUC of a random forest, cross-validated with patients on one side only; 0.5 is perfect, 1 means always told.",
+        "AUC of a random forest, cross-validated with patients on one side only; 0.5 is no difference, 1 is perfect "
+        "separation.",
         "",
         _markdown(aucs.round(3).rename_axis("class")),
         "",
-        "No single measure is far off, but all of them together tell drawn from real: the grain of drawn chromatin and "
-        "cytoplasm (local binary patterns, co-occurrence at one pixel) is not that of a camera behind an objective. "
-        "What a network learns on drawn cells is not expected to carry over to real ones."
+        "No single measure is far off, but all of them together separate synthetic from real: the grain of synthetic "
+        "chromatin and cytoplasm (local binary patterns, co-occurrence at one pixel) is not that of a "
+        "camera behind an objective. "
+        "What a network learns on synthetic cells is not expected to carry over to real ones."
         if aucs["all handcrafted features"].min() > 0.95
         else "",
         "",
@@ -193,13 +195,13 @@ def main() -> None:
         "all handcrafted features": discernible(frame, handcrafted.names()),
     }
     inside = table["outside by (IQR)"].eq(0)
-    print(f"{inside.sum()} of {len(table)} drawn medians lie inside the real interquartile range; the others:")
+    print(f"{inside.sum()} of {len(table)} synthetic medians lie inside the real interquartile range; the others:")
     print(table[~inside].sort_values("outside by (IQR)", ascending=False).round(2).to_string(index=False))
     print(pd.DataFrame(aucs).round(3).to_string())
     given.out.mkdir(parents=True, exist_ok=True)
     document(table, pd.DataFrame(aucs), frame)
     table.round(3).to_csv(given.out / "realism.csv", index=False)
-    counts = pd.crosstab(frame["cell_type"], frame["real"].map({True: "real", False: "drawn"}))
+    counts = pd.crosstab(frame["cell_type"], frame["real"].map({True: "real", False: "synthetic"}))
     write_json(
         given.out / "realism.json",
         {"cells": counts.to_dict(), "medians_inside": int(inside.sum()), "medians": len(table), "auc": aucs},

@@ -1,4 +1,4 @@
-"""Contact sheets of drawn cells for docs/ and the README: `python benchmarks/sheets.py [SCREENSHOT]`.
+"""Contact sheets of synthetic cells for docs/ and the README: `python benchmarks/sheets.py [SCREENSHOT]`.
 
 docs/twin.jpg: every cell type. docs/segmentation.jpg: outlines that the segmentation finds. With a screenshot of a
 report, figures/overview.jpg puts both side by side. No picture of a patient is used.
@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from joblib import Parallel, delayed
 
-from alnet_lib import segmentation
-from alnet_lib.cohorts import synthetic
-from alnet_lib.cohorts.vocabulary import LABELS
+from alnet_lib.cohorts.synthetic import twin
+from alnet_lib.core.vocabulary import LABELS
+from alnet_lib.imaging import segmentation
 
 ROOT = Path(__file__).parent.parent
 SEED, SIDE, ACROSS = 2021, 180, 8
@@ -24,7 +24,7 @@ GREEN, YELLOW = (0, 170, 60), (255, 210, 0)
 
 def rows() -> dict[str, list[dict]]:
     """Eight cells of each type, drawn at random from the whole cohort."""
-    manifest = synthetic.manifest_of(1.0, SEED).query("split != 'external'")
+    manifest = twin.manifest_of(1.0, SEED).query("split != 'external'")
     return {
         name: own.sample(ACROSS, random_state=SEED).to_dict("records")
         for name, own in manifest.groupby("cell_type", sort=False)
@@ -62,7 +62,7 @@ def main(screenshot: str = "") -> None:
     """Draw the sheets."""
     chosen = rows()
     with Parallel(n_jobs=-1) as pool:
-        flat = pool(delayed(synthetic.draw)(row) for own in chosen.values() for row in own)
+        flat = pool(delayed(twin.draw)(row) for own in chosen.values() for row in own)
     pictures = {name: flat[i * ACROSS : (i + 1) * ACROSS] for i, name in enumerate(chosen)}
     cells = sheet(pictures)
     write(ROOT / "docs" / "twin.jpg", cells)

@@ -1,19 +1,63 @@
-"""Shared fixtures: a small drawn cohort, and the real one where it lies."""
+"""Shared fixtures: a small synthetic cohort, and the real ones where they lie."""
 
 import os
+import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import torch
+from filelock import FileLock
+from threadpoolctl import threadpool_limits
 
-from alnet_lib import cohorts
-from alnet_lib.training import Images
+from alnet_lib.cohorts import building
+from alnet_lib.cohorts.synthetic import twin as synthetic_twin
+from alnet_lib.cohorts.synthetic.composition import composition
+from alnet_lib.core.files import atomic_path
+from alnet_lib.training.data import Images
+
+
+def pytest_configure(config):
+    """Leave the processors to the workers: threads of several of them would only wait for each other."""
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+        threadpool_limits(1)
 
 
 @pytest.fixture(scope="session")
 def twin(tmp_path_factory):
-    """The drawn cohort at scale 0.004: a few pictures of every class, split and site."""
-    return cohorts.build("synthetic", tmp_path_factory.mktemp("twin dir, ä"), scale=0.004)
+    """The synthetic cohort at fraction 0.004: a few pictures of every class, split and site. No test may change it.
+
+    Drawn by whichever of the test processes comes first.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    folder = shared / "twin dir, ä"
+    with FileLock(shared / "twin.lock"):
+        if not (kept := folder / "cohort.pickle").is_file():
+            cohort = building.build("synthetic", folder, fraction=0.004, workers=1)
+            write_bytes(kept, pickle.dumps(cohort))
+        return pickle.loads(kept.read_bytes())
+
+
+def write_bytes(path, content):
+    """Write a file, all or nothing."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@pytest.fixture
+def few_drawn(monkeypatch):
+    """A function: let the synthetic cohort have so many images of each cell type and no more."""
+
+    def limit(per_type):
+        monkeypatch.setattr(
+            synthetic_twin, "composition", lambda *given: composition(*given).groupby("cell_type").head(per_type)
+        )
+
+    return limit
 
 
 def _folder_named_by(variable, what):

@@ -1,22 +1,14 @@
 """Miniatures of every public source in its exact layout: names, formats, sizes, oddities; noise or discs for cells."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from alnet_lib.cohorts import (
-    all_idb2,
-    aml_lmu,
-    aml_mll_helmholtz,
-    bodzas_2023,
-    cnmc_2019,
-    leukemia_attri,
-    mll23,
-    pbc_normal_dib,
-)
+from alnet_lib.cohorts.building import SOURCES
 
 RNG = np.random.default_rng(11)
 
@@ -71,7 +63,7 @@ def lmu(root):
     lines = [f"{name}/{file} {name} nan nan" for name in files for file in files[name]]
     lines[0] = lines[0].replace("nan nan", "LYT LYA")
     (root / "annotations.dat").write_text("\n".join(lines))
-    return {name: n for name, n in names.items() if name in aml_lmu.MAPPING}
+    return {name: n for name, n in names.items() if name in SOURCES["aml_lmu"].mapping}
 
 
 def mll_patients(root):
@@ -171,20 +163,25 @@ def attri(root):
 
 
 TREES = {
-    pbc_normal_dib: pbc,
-    aml_lmu: lmu,
-    aml_mll_helmholtz: mll_patients,
-    mll23: mll_cells,
-    bodzas_2023: bodzas,
-    cnmc_2019: cnmc,
-    all_idb2: idb,
-    leukemia_attri: attri,
+    "pbc_normal_dib": pbc,
+    "aml_lmu": lmu,
+    "aml_mll_helmholtz": mll_patients,
+    "mll23": mll_cells,
+    "bodzas_2023": bodzas,
+    "cnmc_2019": cnmc,
+    "all_idb2": idb,
+    "leukemia_attri": attri,
 }
 
 
-def grow(module, tree, root, monkeypatch):
-    """Make a source's miniature below `root`, and have its adapter count as the miniature counts."""
-    counts = tree(root)
-    if counts:
-        monkeypatch.setattr(module, "COUNTS", counts)
-    return counts
+def counts(name, found, monkeypatch):
+    """Have a source count as `found`."""
+    monkeypatch.setitem(SOURCES, name, replace(SOURCES[name], counts=found))
+
+
+def grow(name, tree, root, monkeypatch):
+    """Make a source's miniature below `root`, and have it count as the miniature counts."""
+    found = tree(root)
+    if found:
+        counts(name, found, monkeypatch)
+    return found

@@ -10,13 +10,23 @@ import pandas as pd
 
 from alnet_lib.cohorts.manifest import Cohort
 
-WARNING = "classes come from different sources: source predicts class, see the confound figures of notebook 01"
+WARNING = "classes come from different sources: source predicts class, see the shortcut baselines of notebook 01"
 
 
 def combine(parts: Sequence[Cohort]) -> Cohort:
-    """The manifests of two or more cohorts concatenated; `source` names the cohort of each row.
+    """Concatenate the manifests of two or more cohorts.
 
     Image, smear and patient identifiers get the source's name before them, paths start from the folder that all share.
+
+    Parameters
+    ----------
+    parts : sequence of Cohort
+        Not yet validated.
+
+    Returns
+    -------
+    Cohort
+        `source` names the cohort of each row.
     """
     root = Path(os.path.commonpath([part.root.resolve() for part in parts]))
     frames, left_out = [], []

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from alnet_lib.cohorts.vocabulary import CELL_TYPES, LABELS, MANIFEST_COLUMNS
-from alnet_lib.files import atomic_path, sha256, write_json
-from alnet_lib.images import PLACE_COLUMNS, Place
+from alnet_lib.core.files import atomic_path, sha256, write_json
+from alnet_lib.core.vocabulary import CELL_TYPES, LABELS, MANIFEST_COLUMNS
+from alnet_lib.imaging.decoding import CROP_COLUMNS, Crop
 
 
 class CohortError(ValueError):
@@ -28,9 +28,20 @@ class Cohort:
 
     Attributes
     ----------
-    name, kind: kind is synthetic, public or private. root: folder that relative paths start from.
-    manifest: the contract's columns, and any further ones an adapter knows. excluded: reason and count of what was left
-    out. notes: oddities worth knowing. citation, licence: of the images.
+    name : str
+        Of the source, or of several joined by `+`.
+    kind : str
+        synthetic, public or private.
+    root : Path
+        Folder that relative paths start from.
+    manifest : DataFrame
+        One row an image: the columns of schema.manifest_schema, and any further ones an adapter knows.
+    citation, licence : str
+        Of the images.
+    notes : tuple of str
+        Oddities worth knowing.
+    excluded : DataFrame
+        Reason and count of what was left out.
     """
 
     name: str
@@ -43,7 +54,18 @@ class Cohort:
     excluded: pd.DataFrame = field(default_factory=_no_exclusions)
 
     def file(self, row: int) -> Path:
-        """Path of the image in the manifest's row (by position)."""
+        """Give the path of one image.
+
+        Parameters
+        ----------
+        row : int
+            Position in the manifest.
+
+        Returns
+        -------
+        Path
+            Of the file.
+        """
         return self.root / self.manifest["path"].iloc[row]
 
     @property
@@ -52,17 +74,17 @@ class Cohort:
         return [self.root / path for path in self.manifest["path"]]
 
     @property
-    def places(self) -> list[Place]:
-        """Where each cell lies in its file, in the manifest's order (PLACE_COLUMNS; NaN where nothing is said)."""
+    def crops(self) -> list[Crop]:
+        """Crop centre and field of view of each image (CROP_COLUMNS; NaN where unknown), in the manifest's order."""
         columns = [self.manifest[c].astype(float) if c in self.manifest else [np.nan] * len(self.manifest)
-                   for c in PLACE_COLUMNS]  # fmt: skip
+                   for c in CROP_COLUMNS]  # fmt: skip
         return list(zip(*columns, strict=True))
 
     @property
-    def people(self) -> pd.DataFrame:
-        """The manifest with smear_id and patient_id missing where the source names neither (`smear_known` is false).
+    def identified(self) -> pd.DataFrame:
+        """The manifest with smear_id and patient_id missing where the source has none (`smear_known` is false).
 
-        Whatever counts smears or persons counts these: an image of an unknown person is not a person.
+        Counts of smears and patients use it: they include only images with an ID.
         """
         if "smear_known" not in self.manifest:
             return self.manifest
@@ -72,12 +94,18 @@ class Cohort:
     @property
     def content_hash(self) -> str:
         """SHA-256 over the labels and, where they were read (`sha256` column), the images' contents."""
-        columns = [c for c in (*MANIFEST_COLUMNS, *PLACE_COLUMNS, "sha256") if c in self.manifest]
+        columns = [c for c in (*MANIFEST_COLUMNS, *CROP_COLUMNS, "sha256") if c in self.manifest]
         return sha256(self.manifest[columns].to_csv(index=False))
 
     def describe(self) -> pd.DataFrame:
-        """Images by cell type and split; smears and patients where the source names them."""
-        counts = self.people.groupby(["cell_type", "split"], as_index=False).agg(
+        """Count images, smears and patients by cell type and split.
+
+        Returns
+        -------
+        DataFrame
+            One row a cell type; smears and patients include only images with an ID.
+        """
+        counts = self.identified.groupby(["cell_type", "split"], as_index=False).agg(
             images=("image_id", "size"), smears=("smear_id", "nunique"), patients=("patient_id", "nunique")
         )
         wide = counts.pivot_table(index="cell_type", columns="split", fill_value=0, aggfunc="sum").astype(int)
@@ -89,7 +117,13 @@ class Cohort:
         return wide.rename_axis("cell type")
 
     def save(self, out: Path) -> None:
-        """Write out/manifest.parquet and out/cohort.json, the manifest last: it marks a finished cohort."""
+        """Write manifest.parquet and cohort.json, the manifest last: it marks a finished cohort.
+
+        Parameters
+        ----------
+        out : Path
+            Folder to write.
+        """
         write_json(
             out / "cohort.json",
             {
@@ -108,12 +142,22 @@ class Cohort:
 
     @classmethod
     def load(cls, out: Path) -> Cohort:
-        """The cohort that `save` wrote.
+        """Read the cohort that `save` wrote.
+
+        Parameters
+        ----------
+        out : Path
+            Its folder.
+
+        Returns
+        -------
+        Cohort
+            Equal to the one written.
 
         Raises
         ------
         CohortError
-            no cohort in the folder.
+            No cohort in the folder.
         """
         if not (out / "manifest.parquet").is_file() or not (out / "cohort.json").is_file():
             raise CohortError(f"{out} holds no cohort: `alnet cohort build NAME {out}` writes one")

@@ -7,10 +7,22 @@ import pandas as pd
 
 
 def by_patient(manifest: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """The manifest with every patient on one side; external rows stay what they are.
+    """Split again, every patient on one side; external rows stay what they are.
 
     Within each diagnosis and most frequent cell type, patients in random order go to testing until it has about as
     many images as the given split puts there; a group of two patients or more keeps one on each side.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        patient_id, diagnosis, cell_type and split.
+    rng : numpy.random.Generator
+        Orders the patients.
+
+    Returns
+    -------
+    DataFrame
+        With another `split`.
     """
     split = manifest["split"].copy()
     home = manifest[manifest["split"].isin(["train", "test"])]
@@ -26,7 +38,22 @@ def by_patient(manifest: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame
 
 
 def by_image(cell_types: pd.Series, rng: np.random.Generator, test_fraction: float = 0.15) -> np.ndarray:
-    """`train` or `test` for each image, stratified by cell type; for sources that know neither patient nor smear."""
+    """Split images, stratified by cell type; for sources without patient and smear IDs.
+
+    Parameters
+    ----------
+    cell_types : Series of str
+        Of each image, n of them.
+    rng : numpy.random.Generator
+        Chooses the test images.
+    test_fraction : float
+        In (0, 1).
+
+    Returns
+    -------
+    ndarray of str
+        (n,), `train` or `test`.
+    """
     split = np.full(len(cell_types), "train", dtype=object)
     for _, rows in cell_types.reset_index(drop=True).groupby(cell_types.to_numpy()).indices.items():
         held = max(round(test_fraction * len(rows)), 1) if len(rows) > 1 else 0
@@ -35,7 +62,22 @@ def by_image(cell_types: pd.Series, rng: np.random.Generator, test_fraction: flo
 
 
 def by_group(groups: pd.Series, strata: pd.Series, rng: np.random.Generator, test_fraction: float = 0.15) -> pd.Series:
-    """`train` or `test` for each image, all images of a group (a patient) alike, stratified by each group's stratum."""
+    """Split groups (patients), stratified; all images of a group are on one side.
+
+    Parameters
+    ----------
+    groups, strata : Series
+        Group and stratum of each image, n of them.
+    rng : numpy.random.Generator
+        Chooses the test groups.
+    test_fraction : float
+        In (0, 1), of the groups.
+
+    Returns
+    -------
+    Series of str
+        (n,), `train` or `test`.
+    """
     first = pd.DataFrame({"group": groups.to_numpy(), "stratum": strata.to_numpy()}).drop_duplicates("group")
     side = by_image(first["stratum"], rng, test_fraction)
     return groups.map(dict(zip(first["group"], side, strict=True)))

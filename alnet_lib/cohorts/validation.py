@@ -9,29 +9,42 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from alnet_lib import images
 from alnet_lib.cohorts.manifest import Cohort, CohortError
-from alnet_lib.cohorts.vocabulary import CELL_TYPES, DIAGNOSES, KINDS, MANIFEST_COLUMNS, SPLITS
-from alnet_lib.files import sha256
+from alnet_lib.cohorts.schema import findings, manifest_schema
+from alnet_lib.core.files import sha256
+from alnet_lib.core.progress import Progress
+from alnet_lib.core.vocabulary import KINDS, MANIFEST_COLUMNS
+from alnet_lib.imaging import decoding
 
-Progress = images.Progress
-WIDEST_VIEW = 5
-"""How many times a picture's longer side its view may be: what lies outside is a mirror image."""
+WIDEST_FIELD = 5
+"""Largest field of view, as a multiple of the image's longer side: what lies outside is filled by reflection."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding. severity: `error` stops the run, `warning` is shown. row: position in the manifest, or -1."""
+    """One problem of a cohort.
+
+    Attributes
+    ----------
+    severity : str
+        `error` stops the run, `warning` is shown.
+    row : int
+        Position in the manifest, -1 for the whole.
+    path : str
+        File of the row.
+    what, fix : str
+        What is wrong, and what to do about it.
+    """
 
     severity: str
     row: int
     path: str
     what: str
-    mend: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
         where = f"row {self.row}, {self.path}: " if self.row >= 0 else ""
-        return f"{self.severity}: {where}{self.what}" + (f" {self.mend}" if self.mend else "")
+        return f"{self.severity}: {where}{self.what}" + (f" {self.fix}" if self.fix else "")
 
 
 def validate(
@@ -42,7 +55,26 @@ def validate(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> list[Problem]:
-    """All problems of a cohort. check_images: also read every file."""
+    """Find all problems of a cohort.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        As an adapter gave it.
+    check_images : bool
+        Also read every file.
+    allow_truncated : bool
+        JPEG files that end early are warnings, not errors.
+    workers : int, optional
+        Threads; default one a processor.
+    progress : callable, optional
+        Called with images read and in all.
+
+    Returns
+    -------
+    list of Problem
+        Errors and warnings.
+    """
     return check(
         cohort, check_images=check_images, allow_truncated=allow_truncated, workers=workers, progress=progress
     )[1]
@@ -56,11 +88,32 @@ def check(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[Cohort, list[Problem]]:
-    """As `validate`, and the cohort with a `sha256` column of the images' contents."""
-    problems = _columns(cohort)
-    if problems:
+    """Find all problems of a cohort, and hash its images.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        As an adapter gave it.
+    check_images : bool
+        Also read every file.
+    allow_truncated : bool
+        JPEG files that end early are warnings, not errors.
+    workers : int, optional
+        Threads; default one a processor.
+    progress : callable, optional
+        Called with images read and in all.
+
+    Returns
+    -------
+    cohort : Cohort
+        With a `sha256` column of the images' contents, without repeats of public sources.
+    problems : list of Problem
+        Errors and warnings.
+    """
+    problems = _table(cohort)
+    if not len(cohort.manifest) or not {*MANIFEST_COLUMNS} <= {*cohort.manifest}:
         return cohort, problems
-    problems = [*_words(cohort), *_groups(cohort)]
+    problems += [*_unlabelled(cohort), *_groups(cohort)]
     if check_images:
         hashes, found = _files(cohort, allow_truncated, workers, progress)
         cohort = _without_repeats(replace(cohort, manifest=cohort.manifest.assign(sha256=hashes)))
@@ -71,12 +124,28 @@ def check(
 def validated(
     cohort: Cohort, *, allow_truncated: bool = False, workers: int | None = None, progress: Progress | None = None
 ) -> Cohort:
-    """The cohort with content hashes and its warnings among the notes.
+    """Give the cohort with content hashes and its warnings among the notes.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        As an adapter gave it.
+    allow_truncated : bool
+        Use JPEG files that end early.
+    workers : int, optional
+        Threads; default one a processor.
+    progress : callable, optional
+        Called with images read and in all.
+
+    Returns
+    -------
+    Cohort
+        Ready to be used.
 
     Raises
     ------
     CohortError
-        one or more errors; the message lists all of them.
+        One or more errors; the message lists all of them.
     """
     cohort, problems = check(cohort, allow_truncated=allow_truncated, workers=workers, progress=progress)
     errors = [problem for problem in problems if problem.severity == "error"]
@@ -87,41 +156,24 @@ def validated(
     return replace(cohort, notes=(*cohort.notes, *warnings))
 
 
-def _columns(cohort: Cohort) -> list[Problem]:
+def _table(cohort: Cohort) -> list[Problem]:
+    """Problems of the manifest as a table: columns, words, identifiers, numbers."""
     manifest = cohort.manifest
-    problems = [
-        Problem("error", -1, "", f"the manifest lacks the column `{column}`.", "docs/cohorts.md lists them.")
-        for column in MANIFEST_COLUMNS
-        if column not in manifest
-    ]
+    problems = []
     if not len(manifest):
         problems.append(Problem("error", -1, "", "the manifest has no row."))
     if cohort.kind not in KINDS:
         problems.append(Problem("error", -1, "", f"kind `{cohort.kind}` is not one of {', '.join(KINDS)}."))
+    for found in findings(manifest, manifest_schema()):
+        path = str(manifest["path"].iloc[found.row]) if found.row >= 0 and "path" in manifest else ""
+        problems.append(Problem("error", found.row, path, found.what.replace("the table", "the manifest"), found.fix))
     return problems
 
 
-def _words(cohort: Cohort) -> list[Problem]:
-    manifest, problems = cohort.manifest, []
-    unlabelled = int(manifest["cell_type"].eq("").sum())
-    if unlabelled:
-        what = f"{unlabelled:,} cells have no label: they count for the vote, not for cell-level results."
-        problems.append(Problem("warning", -1, "", what))
-    for column, known in (("cell_type", (*CELL_TYPES, "")), ("diagnosis", DIAGNOSES), ("split", SPLITS)):
-        for row in manifest.index[~manifest[column].isin(known)]:
-            position = manifest.index.get_loc(row)
-            given = manifest[column].iloc[position]
-            what, mend = f"unknown {column} `{given}`;", f"known are {', '.join(filter(None, known))}."
-            problems.append(Problem("error", position, str(manifest["path"].iloc[position]), what, mend))
-    for column in ("image_id", "smear_id", "patient_id"):
-        for position in (manifest[column].isna() | manifest[column].astype(str).eq("")).to_numpy().nonzero()[0]:
-            problems.append(Problem("error", int(position), str(manifest["path"].iloc[position]), f"no {column}."))
-    for position in manifest["image_id"].duplicated().to_numpy().nonzero()[0]:
-        given = manifest["image_id"].iloc[position]
-        problems.append(
-            Problem("error", int(position), str(manifest["path"].iloc[position]), f"image_id `{given}` is used twice.")
-        )
-    return problems
+def _unlabelled(cohort: Cohort) -> list[Problem]:
+    count = int(cohort.manifest["cell_type"].eq("").sum())
+    what = f"{count:,} cells have no label: they count for the vote, not for cell-level results."
+    return [Problem("warning", -1, "", what)] if count else []
 
 
 def _groups(cohort: Cohort) -> list[Problem]:
@@ -130,8 +182,8 @@ def _groups(cohort: Cohort) -> list[Problem]:
         if len(splits) > 1:
             what = f"smear `{smear}` is on both sides of a split ({', '.join(sorted(map(str, splits)))});"
             first = int(manifest["smear_id"].eq(smear).to_numpy().argmax())
-            mend = "give each smear to one split: cells of one smear look alike."
-            problems.append(Problem("error", first, str(manifest["path"].iloc[first]), what, mend))
+            fix = "give each smear to one split: cells of one smear look alike."
+            problems.append(Problem("error", first, str(manifest["path"].iloc[first]), what, fix))
     train = manifest[manifest["split"].eq("train")]
     if not len(train):
         problems.append(Problem("warning", -1, "", "no image has the split `train`: nothing can be trained on it."))
@@ -144,23 +196,23 @@ def _groups(cohort: Cohort) -> list[Problem]:
 def _files(
     cohort: Cohort, allow_truncated: bool, workers: int | None, progress: Progress | None
 ) -> tuple[list[str], list[Problem]]:
-    files, places = cohort.files, cohort.places
+    files, crops = cohort.files, cohort.crops
 
     def examine(row: int) -> tuple[str, Problem | None]:
         path, shown, problem = files[row], str(cohort.manifest["path"].iloc[row]), None
         try:
-            pixels = images.decode(path)
-        except images.ImageError as error:
+            pixels = decoding.decode(path)
+        except decoding.ImageError as error:
             what = str(error).removeprefix(f"{path}: ") + "."
-            truncated = "truncated" in what and images.is_truncated(path)
+            truncated = "truncated" in what and decoding.is_truncated(path)
             if not (truncated and allow_truncated):
-                mend = "`--allow-truncated`, or `allow_truncated: true` in the profile, uses it." if truncated else ""
-                return "", Problem("error", row, shown, what, mend)
-            pixels = images.decode(path, allow_truncated=True)
-            problem = Problem("warning", row, shown, f"{what} It is used, as was allowed.")
-        if what := _misplaced(places[row], *pixels.shape[:2]):
+                fix = "`--allow-truncated`, or `allow_truncated: true` in the profile, uses it." if truncated else ""
+                return "", Problem("error", row, shown, what, fix)
+            pixels = decoding.decode(path, allow_truncated=True)
+            problem = Problem("warning", row, shown, f"{what} It is used, because truncated files are allowed.")
+        if what := _misplaced(crops[row], *pixels.shape[:2]):
             return "", Problem("error", row, shown, what)
-        x, y, *_ = places[row]
+        x, y, *_ = crops[row]
         return sha256(path, *([f"{x} {y}"] if not np.isnan(x) else [])), problem
 
     hashes, problems = [], []
@@ -173,22 +225,22 @@ def _files(
     return hashes, problems
 
 
-def _misplaced(place: images.Place, height: int, width: int) -> str:
-    x, y, *views = place
-    given = [view for view in views if not np.isnan(view)]
+def _misplaced(crop: decoding.Crop, height: int, width: int) -> str:
+    x, y, *sides = crop
+    given = [side for side in sides if not np.isnan(side)]
     if not (np.isnan(x) or 0 <= x < width) or not (np.isnan(y) or 0 <= y < height):
-        return f"the cell's centre ({x:.0f}, {y:.0f}) lies outside the picture of {width}x{height} pixels."
-    if not np.isnan([x, y]).all() and np.isnan(views[0]):
-        return "the cell's centre is given without `view`, how many pixels are as wide as a CellaVision picture."
-    if not all(0 < view <= WIDEST_VIEW * max(height, width) for view in given):
-        shown = " and ".join(f"{view:g}" for view in given)
-        return f"a view of {shown} pixels cannot be, in a picture of {width}x{height}."
+        return f"the crop centre ({x:.0f}, {y:.0f}) lies outside the image of {width}x{height} pixels."
+    if not np.isnan([x, y]).all() and np.isnan(sides[0]):
+        return "a crop centre is given without `field_of_view`."
+    if not all(0 < side <= WIDEST_FIELD * max(height, width) for side in given):
+        shown = " by ".join(f"{side:g}" for side in given)
+        return f"a field of view of {shown} pixels is impossible in an image of {width}x{height}."
     return ""
 
 
 def _without_repeats(cohort: Cohort) -> Cohort:
     # A public source is used untouched, and where it knows no smear the split is ours: that its repeats fall on two
-    # sides is not for the user to mend. The copy that is tested on stays.
+    # sides is not for the user to fix. The copy that is tested on stays.
     manifest = cohort.manifest
     nameless = ~manifest.get("smear_known", pd.Series(True, index=manifest.index)).astype(bool)
     public = manifest.get("source_kind", pd.Series(cohort.kind, index=manifest.index)).eq("public")
@@ -198,7 +250,7 @@ def _without_repeats(cohort: Cohort) -> Cohort:
     read = read.sort_values("split", key=lambda names: names.map({"external": 0, "test": 1, "train": 2}), kind="stable")
     clash = read.groupby("sha256")["cell_type"].transform("nunique").gt(1)
     again = read["sha256"].duplicated() & ~clash
-    reasons = {"the same picture again": again, "the same picture with two labels": clash}
+    reasons = {"the same image again": again, "the same image with two labels": clash}
     counted = [{"reason": reason, "count": int(rows.sum())} for reason, rows in reasons.items() if rows.any()]
     if not counted:
         return cohort
@@ -214,7 +266,7 @@ def _duplicates(cohort: Cohort) -> list[Problem]:
         for label, other in others.iterrows():
             across = other["split"] != first["split"]
             clash = other["cell_type"] != first["cell_type"]
-            what = f"the same picture as {first['path']}"
+            what = f"the same image as {first['path']}"
             if across:
                 what += f", which is in split `{first['split']}` and this in `{other['split']}`"
             if clash:
@@ -225,12 +277,23 @@ def _duplicates(cohort: Cohort) -> list[Problem]:
                     int(manifest.index.get_loc(label)),
                     str(other["path"]),
                     what + ".",
-                    "Keep one of them: a test picture that was trained on tells nothing." if across else "",
+                    "Keep one of them: an image that was trained on cannot be tested on." if across else "",
                 )
             )
     return problems
 
 
 def as_frame(problems: list[Problem]) -> pd.DataFrame:
-    """Problems as a table: severity, row, path, what, mend."""
-    return pd.DataFrame([vars(problem) for problem in problems], columns=["severity", "row", "path", "what", "mend"])
+    """Make a table of problems.
+
+    Parameters
+    ----------
+    problems : list of Problem
+        May be empty.
+
+    Returns
+    -------
+    DataFrame
+        severity, row, path, what, fix.
+    """
+    return pd.DataFrame([vars(problem) for problem in problems], columns=["severity", "row", "path", "what", "fix"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -11,7 +12,7 @@ from alnet_lib import paper
 from alnet_lib.paper.audit import summary
 
 
-def _show(frame, title: str) -> Table:
+def _show(frame: pd.DataFrame, title: str) -> Table:
     table = Table(*map(str, frame.columns), title=title, title_justify="left")
     for row in frame.itertuples(index=False):
         table.add_row(*(f"{x:,.6g}" if isinstance(x, float) else str(x) for x in row))

@@ -11,11 +11,16 @@ import yaml
 
 _DATA = Path(__file__).with_name("data")
 _INDEX = {"03": 2}
+
+
 _TO_TEN = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _WORDS = {word: n for n, word in enumerate(_TO_TEN)}
+
+
 _NUMBER = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?[*+]?")
 _SPANS = {("02", "persons"): "entity", ("06", "persons"): "counted_as"}
 """Cells that the paper prints once for several rows: (table, column) -> the column that names what they are of."""
+
 
 _COHORT = ("01", "02", "06")
 
@@ -23,10 +28,20 @@ _COHORT = ("01", "02", "06")
 def number(printed: str) -> float:
     """The value of a number as printed: `1,205*` -> 1205.0, `four` -> 4.0.
 
+    Parameters
+    ----------
+    printed : str
+        With thousands separators and footnote marks, or a word up to ten.
+
+    Returns
+    -------
+    float
+        Its value.
+
     Raises
     ------
     ValueError
-        the string is no number.
+        The string is not a number.
     """
     if printed in _WORDS:
         return float(_WORDS[printed])
@@ -36,7 +51,18 @@ def number(printed: str) -> float:
 
 
 def places(printed: str) -> int:
-    """Decimals of a number as printed."""
+    """Decimals of a number as printed.
+
+    Parameters
+    ----------
+    printed : str
+        As for `number`.
+
+    Returns
+    -------
+    int
+        0 for a whole number.
+    """
     return len(printed.rstrip("*+").partition(".")[2])
 
 
@@ -44,29 +70,54 @@ def _is_number(printed: str) -> bool:
     return bool(_NUMBER.fullmatch(printed))
 
 
-def _read(name: str) -> pd.DataFrame:
+def read_data(name: str) -> pd.DataFrame:
+    """A file of the printed numbers, every cell as text.
+
+    Parameters
+    ----------
+    name : str
+        Name in the folder `data`, without `.csv`.
+
+    Returns
+    -------
+    DataFrame
+        Empty cells are empty strings.
+    """
     return pd.read_csv(_DATA / f"{name}.csv", dtype=str, keep_default_na=False, comment="#")
 
 
 def numbers() -> list[str]:
-    """The printed tables' numbers in order: 01 ... 12, 07a, 07b, 09a, 09b."""
+    """The printed tables' numbers.
+
+    Returns
+    -------
+    list of str
+        In order: 01 ... 12, with 07a, 07b, 09a, 09b.
+    """
     return sorted(path.stem.removeprefix("table_") for path in _DATA.glob("table_*.csv"))
 
 
 def table(number: str) -> pd.DataFrame:
     """A printed table as a frame in the printed layout, numbers as floats, rows named by the index.
 
-    number: `07a`. Marks of footnotes are left out; the record keeps them. Table 9 holds the printed counts. Table 10
-    stays text; `literature` extends it.
+    Parameters
+    ----------
+    number : str
+        E.g. `07a`.
+
+    Returns
+    -------
+    DataFrame
+        Without footnote marks, which the record keeps. Table 9 holds the printed counts; Table 10 stays text.
 
     Raises
     ------
     KeyError
-        there is no such table.
+        There is no such table.
     """
     if number.lower() not in numbers():
         raise KeyError(f"no table {number}: there are {', '.join(numbers())}")
-    frame = _read(f"table_{number.lower()}")
+    frame = read_data(f"table_{number.lower()}")
     frame = frame.set_index(list(frame.columns[: _INDEX.get(number.lower(), 1)]))
     return frame if number == "10" else frame.apply(_floats)
 
@@ -83,7 +134,7 @@ def _record() -> pd.DataFrame:
     for key in numbers():
         if key == "10":  # its cells hold words and several numbers each: text.csv has them one by one
             continue
-        frame = _read(f"table_{key}")
+        frame = read_data(f"table_{key}")
         names = list(frame.columns[: _INDEX.get(key, 1)])
         place = f"Table {key.lstrip('0').upper()}"
         for line in frame.to_dict("records"):
@@ -94,7 +145,7 @@ def _record() -> pd.DataFrame:
                 about = _about(key, row, column)
                 id = f"table_{key}.{row}.{column}"
                 rows.append((id, place, row, column, line[column], _unit(key, column), "", about))
-    for line in _read("text").to_dict("records"):
+    for line in read_data("text").to_dict("records"):
         row, _, column = line["id"].partition(".")[2].rpartition(".")
         keys = ("id", "place", "printed", "unit", "same_as", "about")
         id, place, printed, unit, same_as, about = (line[k] for k in keys)
@@ -110,9 +161,11 @@ def record() -> pd.DataFrame:
 
     Returns
     -------
-    Index id (`table_07a.lymphocyte.monocyte`, `text.module_1.accuracy`); columns place (table or section), row, column,
-    printed (as printed, with decimals and marks), value (float), unit, same_as (the id of the same quantity elsewhere
-    in the paper, or empty), about (cohort, protocol, result, time, or other: a number of another study).
+    DataFrame
+        Index `id` (`table_07a.lymphocyte.monocyte`, `text.module_1.accuracy`); columns `place` (table or section),
+        `row`, `column`, `printed` (with decimals and marks), `value` (float), `unit`, `same_as` (the id of the same
+        quantity elsewhere in the paper, or empty), `about` (cohort, protocol, result, time, or other: a number of
+        another study).
     """
     return _record().copy()
 
@@ -135,46 +188,49 @@ def _about(table: str, row: str, column: str) -> str:
 
 
 def published(id: str) -> float | None:
-    """The printed value of an id of `record`, or None where the paper printed nothing."""
+    """The printed value of a number.
+
+    Parameters
+    ----------
+    id : str
+        Of `record`.
+
+    Returns
+    -------
+    float or None
+        In the record's unit; None where the paper printed nothing.
+    """
     known = _record()
     return float(known.loc[id, "value"]) if id in known.index else None
 
 
 def decimals(id: str) -> int:
-    """Decimals that the paper printed for an id of `record`.
+    """Decimals that the paper printed for a number.
+
+    Parameters
+    ----------
+    id : str
+        Of `record`.
+
+    Returns
+    -------
+    int
+        0 for a whole number.
 
     Raises
     ------
     KeyError
-        the paper printed nothing by that id.
+        The paper printed nothing by that id.
     """
     return places(_record().loc[id, "printed"])
 
 
 def open_points() -> pd.DataFrame:
-    """The register of what the paper leaves open: point, paper, chosen, why, where."""
-    return pd.DataFrame(yaml.safe_load((_DATA / "open_points.yaml").read_text(encoding="utf-8")))
+    """The register of what the paper leaves open.
 
-
-def literature() -> pd.DataFrame:
-    """Table 10's systems and four later ones: work, reference, images or material, method, reported result, source.
-
-    The later systems report other measures on other tasks; the column `result` names the measure.
+    Returns
+    -------
+    DataFrame
+        Columns `point`, `paper`, `chosen`, `why`, `where`.
     """
-    printed = _read("table_10")
-    ours = pd.DataFrame(
-        {
-            "work": printed["work"],
-            "reference": printed["reference"].map(lambda n: f"reference {n} of the paper" if n else "the paper"),
-            "material": printed["images"] + " images",
-            "method": printed["features"] + "; " + printed["classification"],
-            "result": [
-                f"detection {line.detection}" + (f"; subtype {line.subtype}" if line.subtype != "NR" else "")
-                for line in printed.itertuples()
-            ],
-            "source": "Table 10",
-        }
-    )
-    later = _read("later_systems")
-    later["work"] = later["work"] + " " + later.pop("year")
-    return pd.concat([ours, later.assign(method="", source="later work")], ignore_index=True)
+    return pd.DataFrame(yaml.safe_load((_DATA / "open_points.yaml").read_text(encoding="utf-8")))

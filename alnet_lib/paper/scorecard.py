@@ -8,21 +8,29 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from alnet_lib.cohorts.vocabulary import KINDS
+from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.core.vocabulary import KINDS
 from alnet_lib.paper.audit import recomputed
-from alnet_lib.paper.printed import decimals, published, record
-from alnet_lib.paper.rules_counts import TWINS
+from alnet_lib.paper.printed import decimals, record
+from alnet_lib.paper.rules.counts import TWINS
+from alnet_lib.paper.values import Result
 
 VERDICTS = ("agrees", "differs", "unavailable")
+
+
 NOTES = {
-    "synthetic": "drawn cells: a difference is no evidence about the paper",
+    "synthetic": "synthetic cells: a difference is no evidence about the paper",
     "public": "another cohort than the paper's: a difference is no evidence about the paper",
     "private": "a difference is evidence about the paper only where this is the paper's own cohort",
 }
+
+
 _WHY_NOT = {
     "other": "a number of another study",
     "protocol": "a setting, not a measurement: see the profile and the register of open points",
 }
+
+
 COLUMNS = (
     "id", "place", "row", "column", "about", "unit", "published", "recomputed", "reproduced", "ci_low", "ci_high",
     "verdict", "difference", "note",
@@ -30,7 +38,17 @@ COLUMNS = (
 
 
 class Verdict(NamedTuple):
-    """verdict: one of VERDICTS. difference: reproduced minus published, None where unavailable. why: in words."""
+    """The verdict on one number.
+
+    Attributes
+    ----------
+    verdict : str
+        One of VERDICTS.
+    difference : float or None
+        Reproduced minus published; None where unavailable.
+    why : str
+        In words.
+    """
 
     verdict: str
     difference: float | None
@@ -45,20 +63,28 @@ def compare(id: str, reproduced: float | None, ci_low: float | None = None, ci_h
 
     Parameters
     ----------
-    id: of `record`. reproduced, ci_low, ci_high: in the unit of the record; None or NaN is missing.
+    id : str
+        Of `record`.
+    reproduced, ci_low, ci_high : float or None
+        In the unit of the record; None or NaN is missing.
+
+    Returns
+    -------
+    Verdict
+        `unavailable` where `reproduced` is missing.
 
     Raises
     ------
     KeyError
-        the paper printed nothing by that id.
+        The paper printed nothing by that id.
     ValueError
-        the interval is upside down.
+        The interval is upside down.
     """
-    places, printed = decimals(id), published(id)
-    if _missing(reproduced):
+    places, printed = decimals(id), float(record().loc[id, "value"])
+    if reproduced is None or _missing(reproduced):
         return Verdict("unavailable", None, "this run measured no such number")
     difference, half = reproduced - printed, 0.5 * 10.0**-places
-    if _missing(ci_low) or _missing(ci_high):
+    if ci_low is None or ci_high is None or _missing(ci_low) or _missing(ci_high):
         inside = abs(difference) <= half + 1e-9
         against = "at the printed decimals"
     elif ci_low > ci_high:
@@ -84,19 +110,23 @@ def scorecard(items: Iterable[Mapping[str, Any]], kind: str) -> pd.DataFrame:
 
     Parameters
     ----------
-    items: those of results.json (design contract 4); values are matched by key and record id, and a number that the
-    paper prints in several places is matched by any of them. kind: the cohort's, one of synthetic, public, private.
+    items : iterable of mapping
+        The items of results.json; values are matched by key and record id, and a number that the paper prints in
+        several places is matched by any of them.
+    kind : str
+        The cohort's: `synthetic`, `public` or `private`.
 
     Returns
     -------
-    Columns COLUMNS: published, recomputed (from the other printed numbers), reproduced with its 95% interval, verdict
-    (agrees, differs, unavailable), difference (reproduced minus published), note (why unavailable; what a difference on
-    such a cohort means). Numbers are NaN where there is none.
+    DataFrame
+        Columns COLUMNS: published, recomputed (from the other printed numbers), reproduced with its 95% interval,
+        verdict (agrees, differs, unavailable), difference (reproduced minus published), note (why unavailable; what a
+        difference on such a cohort means). Numbers are NaN where there is none.
 
     Raises
     ------
     ValueError
-        an unknown kind of cohort.
+        An unknown kind of cohort.
     """
     if kind not in KINDS:
         raise ValueError(f"cohort kind {kind!r}: it is one of {', '.join(KINDS)}")
@@ -128,15 +158,25 @@ def scorecard(items: Iterable[Mapping[str, Any]], kind: str) -> pd.DataFrame:
 
 
 def readable(card: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """The scorecard as a narrow table: number, unit, published, recomputed, reproduced, verdict.
+    """The scorecard as a narrow table.
 
-    card: of `scorecard`. kind: the cohort's; unless it is private the verdict says that a difference is no evidence.
+    Parameters
+    ----------
+    card : DataFrame
+        Of `scorecard`.
+    kind : str
+        The cohort's; unless it is private the verdict says that a difference is no evidence.
+
+    Returns
+    -------
+    DataFrame
+        Columns `printed number`, `unit`, `published`, `recomputed`, `reproduced (95% interval)`, `verdict`.
     """
     numbers = card["place"] + ": " + card["row"].str.cat(card["column"], sep=", ").str.replace("_", " ")
     ends = card[["ci_low", "ci_high"]].itertuples(index=False)
     interval = pd.Series(["" if _missing(low) else f" ({low:.4g} to {high:.4g})" for low, high in ends], card.index)
     reproduced = card["reproduced"].map(lambda x: "" if _missing(x) else f"{x:,.4g}")
-    aside = {"synthetic": " (drawn: no evidence)", "public": " (other patients: no evidence)", "private": ""}[kind]
+    aside = {"synthetic": " (synthetic: no evidence)", "public": " (other patients: no evidence)", "private": ""}[kind]
     verdicts = [
         f"differs by {line.difference:+.3g}{aside}"
         if line.verdict == "differs"
@@ -152,6 +192,26 @@ def readable(card: pd.DataFrame, kind: str) -> pd.DataFrame:
             "verdict": verdicts,
         }
     )  # fmt: skip
+
+
+def main_numbers(card: pd.DataFrame) -> Result | Unavailable:
+    """The rates and accuracies of a scorecard that this run measured.
+
+    Parameters
+    ----------
+    card : DataFrame
+        Of `scorecard`.
+
+    Returns
+    -------
+    Result or Unavailable
+        The rows of `card` in %, with a `label`; unavailable where none was measured.
+    """
+    named = card["id"].str.match(r"text\.(module_.*accuracy|table_0|external\.module|roc\.auc)|table_08\.sens")
+    main = card[named & card["unit"].eq("%") & card["reproduced"].notna()]
+    if not len(main):
+        return Unavailable("no main number was measured")
+    return Result(main.assign(label=main["id"].str.replace("text.", "", regex=False)))
 
 
 def _values(items: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -183,8 +243,19 @@ def _why_not(id: str, about: str, status: Mapping[str, Mapping[str, Any]]) -> st
 
 
 def coverage(card: pd.DataFrame) -> dict[str, int]:
-    """How many numbers of a scorecard are printed, measurable (results, counts and times of the paper itself),
-    recomputed, reproduced, agree, differ, unavailable."""
+    """How many of the printed numbers a run covers.
+
+    Parameters
+    ----------
+    card : DataFrame
+        Of `scorecard`.
+
+    Returns
+    -------
+    dict
+        `printed`, `measurable` (results, counts and times of the paper itself), `recomputed`, `reproduced`, `agrees`,
+        `differs`, `unavailable`.
+    """
     verdicts = card["verdict"].value_counts()
     return {
         "printed": len(card),

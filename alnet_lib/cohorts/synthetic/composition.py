@@ -1,4 +1,4 @@
-"""Who is in the drawn cohort: the patients, smears and images of the paper's Tables 1, 2 and 6.
+"""Who is in the synthetic cohort: the patients, smears and images of the paper's Tables 1, 2 and 6.
 
 composition.csv holds the rows of the three tables. The paper prints smears per cell type, not per WHO subtype: those of
 the myeloblast and B-lymphoblast rows are shared out by images, with at least one on each side, and add up to the
@@ -8,15 +8,19 @@ printed 200 and 25, 48 and 27. Where printed totals disagree with their rows (62
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 HOME = "Hospital Clínic"
+
+
 MIN_CELLS = {"train": 3, "test": 8, "external": 8}
-"""A scaled-down smear keeps at least so many cells where its group has them. Smears that vote keep more, because a vote
-of a few cells shows nothing (the paper's testing smears have 30 on average); smears to train on may be many and small,
-because networks learn from the variety of patients."""
+"""A smear of a smaller cohort keeps at least so many cells where its group has them. Smears that vote keep more,
+because a vote of a few cells shows nothing (the paper's testing smears have 30 on average); smears to train on may be
+many and small, because networks learn from the variety of patients."""
+
 
 EXTERNAL = (
     ("Josep Trueta", "myeloblast", "AML", 3, 202),
@@ -29,39 +33,55 @@ smears of two hospitals together; how the hospitals share them is our choice."""
 
 
 def groups() -> pd.DataFrame:
-    """The rows of composition.csv: a cell type and subtype with patients, smears and images by split."""
+    """Read composition.csv.
+
+    Returns
+    -------
+    DataFrame
+        One row a cell type and subtype: patients, smears and images by split.
+    """
     return pd.read_csv(Path(__file__).with_name("composition.csv"), keep_default_na=False)
 
 
-def composition(scale: float = 1.0, seed: int = 2021) -> pd.DataFrame:
-    """The manifest without images: image_id, cell_type, smear_id, patient_id, site, diagnosis, subtype, split.
+def composition(fraction: float = 1.0, seed: int = 2021) -> pd.DataFrame:
+    """Make the manifest of the synthetic cohort, without its images.
+
+    A patient's smears are dealt to train and test one by one, as in the paper, whose patients have several and whose
+    split is by smear; so some patients are on both sides.
 
     Parameters
     ----------
-    scale: in (0, 1], share of the images of every group and split; none vanishes. Smears and patients shrink only when
-    a smear would have fewer than MIN_CELLS cells. A patient's smears are dealt to train and test one by one, as in the
-    paper, whose patients have several and whose split is by smear; so some patients are on both sides.
+    fraction : float
+        In (0, 1], share of the images of every group and split; none vanishes. Smears and patients shrink only when a
+        smear would have fewer than MIN_CELLS cells.
+    seed : int
+        Of patients and sizes of smears.
+
+    Returns
+    -------
+    DataFrame
+        The manifest's columns, one row an image.
 
     Raises
     ------
     ValueError
-        a scale outside (0, 1].
+        A fraction outside (0, 1].
     """
-    if not 0 < scale <= 1:
-        raise ValueError(f"scale {scale}: it is a share of the images, above 0 and at most 1")
+    if not 0 < fraction <= 1:
+        raise ValueError(f"cohort fraction {fraction}: a share of the images, above 0 and at most 1")
     rng = np.random.default_rng([seed, 1])
     parts = []
     for number, group in enumerate(groups().itertuples()):
         sizes = {
             split: _cells(
-                getattr(group, f"images_{split}"), getattr(group, f"smears_{split}"), MIN_CELLS[split], scale, rng
+                getattr(group, f"images_{split}"), getattr(group, f"smears_{split}"), MIN_CELLS[split], fraction, rng
             )
             for split in ("train", "test")
         }
-        smears = [(split, size) for split in ("train", "test") for size in sizes[split]]
+        smears = [(split, int(size)) for split in ("train", "test") for size in sizes[split]]
         patients = _patients(min(group.patients, len(smears)), len(smears), rng)
         if group.cell_type == "monocyte":
-            # Healthy controls give lymphocyte smears, monocyte smears or both; together they are 100 persons.
+            # Healthy controls give lymphocyte smears, monocyte smears or both; together they are 100 people.
             patients = group.patients - 1 - patients
         prefix = "C" if group.diagnosis == "control" else f"P{number:02d}-"
         for index, ((split, size), patient) in enumerate(zip(smears, patients, strict=True)):
@@ -71,20 +91,20 @@ def composition(scale: float = 1.0, seed: int = 2021) -> pd.DataFrame:
                 )
             )
     for site, cell_type, diagnosis, count, images in EXTERNAL:
-        sizes = _cells(images, count, MIN_CELLS["external"], scale, rng)
-        for index, size in enumerate(sizes):
+        own = _cells(images, count, MIN_CELLS["external"], fraction, rng)
+        for index, size in enumerate(own):
             name = f"external-{site.split()[0].lower()}-{cell_type}-{index}"
             about = pd.Series({"cell_type": cell_type, "diagnosis": diagnosis, "subtype": ""})
             parts.append(_smear(name, f"E-{name}", site, about, "external", size))
     return pd.concat(parts, ignore_index=True)
 
 
-def _cells(images: int, smears: int, least: int, scale: float, rng: np.random.Generator) -> np.ndarray:
-    """Cells of each smear: `images` x scale in all, at least one each, unevenly as in practice."""
-    wanted = max(round(images * scale), min(images, least))
+def _cells(images: int, smears: int, least: int, fraction: float, rng: np.random.Generator) -> np.ndarray:
+    """Cells of each smear: `images` x fraction in all, at least one each, unevenly as in practice."""
+    wanted = max(round(images * fraction), min(images, least))
     kept = max(min(smears, wanted // least), 1)
     extra = rng.multinomial(wanted - kept, rng.dirichlet(np.full(kept, 3.0)))
-    return extra + 1 if scale == 1 else _even(wanted, kept)
+    return extra + 1 if fraction == 1 else _even(wanted, kept)
 
 
 def _even(wanted: int, kept: int) -> np.ndarray:
@@ -96,7 +116,7 @@ def _patients(patients: int, smears: int, rng: np.random.Generator) -> np.ndarra
     return rng.permutation(np.concatenate([np.arange(patients), rng.integers(0, patients, smears - patients)]))
 
 
-def _smear(name: str, patient: str, site: str, group, split: str, size: int) -> pd.DataFrame:
+def _smear(name: str, patient: str, site: str, group: Any, split: str, size: int) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "image_id": [f"{name}-{i:04d}" for i in range(size)],

@@ -1,4 +1,4 @@
-"""One cell, drawn: optical densities of haemoglobin, cytoplasm, chromatin and granules, seen by transmitted light.
+"""Drawing one cell: optical densities of haemoglobin, cytoplasm, chromatin and granules, seen by transmitted light.
 
 Layers add optical density, and light is what is left of the background (Beer and Lambert), so overlaps darken as they
 do on glass. Shapes are polar outlines with a few harmonics; textures are smoothed noise of two grain sizes.
@@ -13,25 +13,47 @@ import cv2
 import numpy as np
 
 HEIGHT, WIDTH = 363, 360
+
+
 PIXELS_PER_MICROMETRE = 9.6
 """CellaVision pictures show a red cell of 7.5 micrometres about 75 pixels wide."""
 
+
 HAEMOGLOBIN = np.array([0.377, 0.606, 0.348], np.float32)
+
+
 CYTOPLASM = np.array([0.60, 0.66, 0.20], np.float32)
+
+
 CHROMATIN = np.array([0.866, 1.42, 0.366], np.float32)
+
+
 AZUROPHIL = np.array([0.50, 1.25, 0.50], np.float32)
+
+
 EOSINOPHIL = np.array([0.12, 0.62, 0.80], np.float32)
+
+
 BASOPHIL = np.array([1.10, 1.30, 0.55], np.float32)
+
+
 NEUTROPHIL = np.array([0.14, 0.34, 0.16], np.float32)
 """Optical density (red, green, blue) of each stained substance at unit amount, read off stained smears."""
+
 
 TINT = {"chromatin": 0.065, "cytoplasm": 0.07}
 """How much the hue of a substance varies from place to place within a cell."""
 
+
 GRANULE_COLOURS = {"eosinophil": EOSINOPHIL, "basophil": BASOPHIL, "neutrophil": NEUTROPHIL}
+
+
 WARM, COOL = np.array([253.6, 228.6, 202.6], np.float32), np.array([236, 240, 240], np.float32)
 
+
 _Y, _X = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+
+
 _ANGLES = np.linspace(0, 2 * np.pi, 720, endpoint=False, dtype=np.float32)
 
 
@@ -56,7 +78,7 @@ def _outline(
     return np.clip(radius, 0.2, 1.8).astype(np.float32)
 
 
-def _distance(centre, radius: float, elongation: float, angle: float, outline: np.ndarray) -> np.ndarray:
+def _distance(centre: np.ndarray, radius: float, elongation: float, angle: float, outline: np.ndarray) -> np.ndarray:
     """Pixels inside (negative) or outside (positive) of the outline, along the radius."""
     dx, dy = _X - centre[0], _Y - centre[1]
     c, s = np.cos(angle), np.sin(angle)
@@ -98,7 +120,8 @@ class _Cell:
     def window(self, margin: int = 4) -> tuple[tuple[slice, slice], _Cell]:
         """The box that holds the cell, and the cell in that box's coordinates: most layers need no more."""
         rows, columns = np.flatnonzero(self.cell.max(1) > 0), np.flatnonzero(self.cell.max(0) > 0)
-        box = tuple(slice(max(i[0] - margin, 0), i[-1] + margin + 1) for i in (rows, columns))
+        down, across = (slice(max(i[0] - margin, 0), i[-1] + margin + 1) for i in (rows, columns))
+        box = (down, across)
         local = copy.copy(self)
         for name in ("cell", "nucleus", "nucleus_distance", "depth"):
             setattr(local, name, getattr(self, name)[box])
@@ -117,7 +140,7 @@ class _Cell:
         room = max(self.radius - radius, 0) * p["eccentricity"] * 0.9
         self.nucleus_centre = self.centre + room * np.array([np.cos(at), np.sin(at)])
         notch = rng.uniform(0, 2 * np.pi)
-        notches = ((notch, p["indentation"], rng.uniform(0.35, 0.6)),)
+        notches: tuple[tuple[float, float, float], ...] = ((notch, p["indentation"], rng.uniform(0.35, 0.6)),)
         if p["bilobation"] > 0.05:
             notches += tuple((notch + shift, p["bilobation"], 0.38) for shift in (0, np.pi))
         outline = _outline(rng, p["nucleus_irregularity"], notches=notches)
@@ -145,7 +168,14 @@ def _red_cells(cell: _Cell, optics: Mapping[str, float], rng: np.random.Generato
     return density, mask
 
 
-def _red_cell(density, mask, spot, usual: float, optics: Mapping[str, float], rng: np.random.Generator) -> None:
+def _red_cell(
+    density: np.ndarray,
+    mask: np.ndarray,
+    spot: np.ndarray,
+    usual: float,
+    optics: Mapping[str, float],
+    rng: np.random.Generator,
+) -> None:
     radius = usual * rng.normal(1.0, 0.06)
     reach = int(radius * 1.35)
     x0, x1 = max(int(spot[0]) - reach, 0), min(int(spot[0]) + reach, WIDTH)
@@ -179,7 +209,7 @@ def _discs(centres: np.ndarray, radii: np.ndarray, blur: float, size: tuple[int,
     return cv2.GaussianBlur(layer, (0, 0), blur).astype(np.float32) / 255
 
 
-def _within(rng: np.random.Generator, count: int, centre, radius: float) -> np.ndarray:
+def _within(rng: np.random.Generator, count: int, centre: np.ndarray, radius: float) -> np.ndarray:
     angle, r = rng.uniform(0, 2 * np.pi, count), radius * np.sqrt(rng.random(count))
     return centre + np.stack([r * np.cos(angle), r * np.sin(angle)], 1)
 
@@ -257,8 +287,8 @@ def _granules(cell: _Cell, p: Mapping[str, float], rng: np.random.Generator) -> 
         for start in _within(rng, rods, cell.centre, cell.radius * 0.8):
             way = main + rng.normal(0, 0.35)
             end = start + rng.uniform(2.0, 4.5) * cell.scale * np.array([np.cos(way), np.sin(way)])
-            ends = [tuple(int(v) for v in point * 16) for point in (start, end)]
-            cv2.line(lines, *ends, 255, int(rng.integers(2, 4)), cv2.LINE_AA, 4)
+            first, last = ([int(v) for v in point * 16] for point in (start, end))
+            cv2.line(lines, first, last, 255, int(rng.integers(2, 4)), cv2.LINE_AA, 4)
         layer = np.maximum(layer, 1.25 * cv2.GaussianBlur(lines, (0, 0), 0.8).astype(np.float32) / 255)
     return layer * (1 - 0.55 * cell.nucleus)
 
@@ -271,11 +301,23 @@ def _platelets(cell: _Cell, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw(p: Mapping[str, float], cell_type: str, optics: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
-    """The picture, uint8 (363, 360, 3), RGB.
+    """Draw one cell.
 
     Parameters
     ----------
-    p: criterion -> value (morphology.CRITERIA). optics: of the smear (morphology.optics). rng: the image's generator.
+    p : mapping of str to float
+        Criterion to value (morphology.CRITERIA).
+    cell_type : str
+        Chooses the colour of the granules.
+    optics : mapping of str to float
+        Of the smear (morphology.optics).
+    rng : numpy.random.Generator
+        The image's own.
+
+    Returns
+    -------
+    ndarray
+        uint8 (363, 360, 3), RGB.
     """
     shape = np.random.default_rng(rng.integers(1 << 62))
     cell = _Cell(p, optics, shape)
@@ -305,6 +347,19 @@ def draw(p: Mapping[str, float], cell_type: str, optics: Mapping[str, float], rn
 def masks(
     p: Mapping[str, float], optics: Mapping[str, float], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The true masks behind `draw` with the same arguments: cell and nucleus, bool (363, 360)."""
+    """Give the reference masks behind `draw` with the same arguments.
+
+    Parameters
+    ----------
+    p, optics : mapping of str to float
+        As of `draw`.
+    rng : numpy.random.Generator
+        As given to `draw`.
+
+    Returns
+    -------
+    cell, nucleus : ndarray
+        bool (363, 360).
+    """
     cell = _Cell(p, optics, np.random.default_rng(rng.integers(1 << 62)))
     return cell.cell > 0.5, cell.nucleus > 0.5

@@ -14,6 +14,8 @@ import zlib
 import numpy as np
 import pandas as pd
 
+from alnet_lib.core.vocabulary import CELL_DIAMETERS
+
 CRITERIA: dict[str, tuple[str, float, float]] = {
     "cell_diameter": ("diameter of the cell, micrometres", 6.0, 26.0),
     "nc_ratio": ("nucleus area over cell area", 0.25, 0.94),
@@ -40,21 +42,24 @@ CRITERIA: dict[str, tuple[str, float, float]] = {
 }
 """Name -> (definition and unit, lowest, highest value)."""
 
-# The columns of both tables are the criteria, in their order.
 
 _COLUMNS = tuple(CRITERIA)
+
+
 _TABLE = """
-lymphocyte            12.3 .70  1.08 .055 .2  .05  1.16 .05  .10 .0   .0  .45 1.16 .52 .0  .0  .88 .15  3   .35 .0  .1
-monocyte              19.2 .52  1.12 .09  .7  .10  1.25 .08  .45 .05  1.4 .35 .86  .42 .0  .0  .76 .08 30   .22 .0 2.5
-reactive_lymphocyte   16.6 .49  1.20 .10  .6  .75  1.22 .10  .12 .0   .3  .55 .96  .46 .3  .35 .56 .70  4   .35 .0  .5
-abnormal_promyelocyte 16.6 .69  1.14 .085 .6  .10  1.18 .08  .18 .30  .7  .50 .83  .28 .9  .45 1.0 .15 250  .42 1.5 .3
-myeloblast            16.3 .77  1.12 .075 .4  .15  1.14 .11  .20 .0   .4  .42 .88  .36 2.2 .62 1.12 .25 10   .35 .12 .3
-monoblast             18.6 .70  1.14 .09  .5  .15  1.16 .11  .22 .0   .8  .42 .83  .28 1.6 .66 1.12 .35 14  .28 .03 1.4
-b_lymphoblast         13.6 .86  1.10 .065 .2  .10  1.12 .09  .18 .0   .4  .40 .94  .44 1.0 .30 1.0 .25  1   .35 .0  .4
-neutrophil            13.5 .42  1.05 .03  .0  .05  1.30 .05  .30 .62  .0  .10 1.40 .80 .0  .0  .16 .0  260  .22 .0  .0
-eosinophil            14.5 .36  1.05 .03  .0  .05  1.35 .04  .10 .70  .0  .35 1.35 .80 .0  .0  .16 .0  400  .62 .0  .0
-basophil              12.5 .45  1.05 .03  .0  .05  1.20 .05  .25 .40  .0  .20 1.10 .60 .0  .0  .22 .0   90  .80 .0  .0
+lymphocyte            .70  1.08 .055 .2  .05  1.16 .05  .10 .0   .0  .45 1.16 .52 .0  .0  .88 .15  3   .35 .0  .1
+monocyte              .52  1.12 .09  .7  .10  1.25 .08  .45 .05  1.4 .35 .86  .42 .0  .0  .76 .08 30   .22 .0 2.5
+reactive_lymphocyte   .49  1.20 .10  .6  .75  1.22 .10  .12 .0   .3  .55 .96  .46 .3  .35 .56 .70  4   .35 .0  .5
+abnormal_promyelocyte .69  1.14 .085 .6  .10  1.18 .08  .18 .30  .7  .50 .83  .28 .9  .45 1.0 .15 250  .42 1.5 .3
+myeloblast            .77  1.12 .075 .4  .15  1.14 .11  .20 .0   .4  .42 .88  .36 2.2 .62 1.12 .25 10   .35 .12 .3
+monoblast             .70  1.14 .09  .5  .15  1.16 .11  .22 .0   .8  .42 .83  .28 1.6 .66 1.12 .35 14  .28 .03 1.4
+b_lymphoblast         .86  1.10 .065 .2  .10  1.12 .09  .18 .0   .4  .40 .94  .44 1.0 .30 1.0 .25  1   .35 .0  .4
+neutrophil            .42  1.05 .03  .0  .05  1.30 .05  .30 .62  .0  .10 1.40 .80 .0  .0  .16 .0  260  .22 .0  .0
+eosinophil            .36  1.05 .03  .0  .05  1.35 .04  .10 .70  .0  .35 1.35 .80 .0  .0  .16 .0  400  .62 .0  .0
+basophil              .45  1.05 .03  .0  .05  1.20 .05  .25 .40  .0  .20 1.10 .60 .0  .0  .22 .0   90  .80 .0  .0
 """
+
+
 _SPREAD = """
 lymphocyte            1.0  .07  .05  .015 .3  .08  .06  .015 .09 .0   .1  .25 .12  .10 .2  .1  .15 .12  4   .08 .0  .4
 monocyte              2.0  .08  .10  .02  .9  .12  .15  .03  .20 .08  .8  .25 .11  .14 .3  .1  .10 .08 25   .05 .0 2.6
@@ -68,35 +73,72 @@ eosinophil            1.0  .05  .04  .01  .1  .05  .12  .02  .08 .08  .0  .15 .1
 basophil              1.0  .06  .04  .01  .1  .05  .10  .02  .15 .20  .0  .15 .10  .10 .0  .0  .06 .0  25   .12 .0  .0
 """
 
+
 SHARES = {"patient": 0.45, "smear": 0.20, "cell": 0.87}
 """Weights of the standard normal draws of patient, smear and cell; their squares add up to 1."""
 
+
 ATYPICAL = {"b_lymphoblast": ("myeloblast", 0.18), "myeloblast": ("b_lymphoblast", 0.10)}
 """Cell type -> (the type some patients' cells lean to, share of such patients)."""
+
+
 LEANING = 0.6
 """How far an atypical patient's means move towards the other type."""
+
+
 HYPOGRANULAR = 0.2
 """Share of APL patients with the hypogranular variant: few granules, a deeply bilobed nucleus."""
 
 
-def _parse(text: str) -> pd.DataFrame:
+def _parse(text: str, columns: tuple[str, ...]) -> pd.DataFrame:
     lines = [line.split() for line in text.strip().splitlines()]
-    return pd.DataFrame([map(float, line[1:]) for line in lines], index=[line[0] for line in lines], columns=_COLUMNS)
+    return pd.DataFrame([map(float, line[1:]) for line in lines], index=[line[0] for line in lines], columns=columns)
 
 
-MEAN: pd.DataFrame = _parse(_TABLE)
-"""Cell type x criterion: the usual value."""
-SPREAD: pd.DataFrame = _parse(_SPREAD)
+MEAN: pd.DataFrame = _parse(_TABLE, _COLUMNS[1:])
+MEAN.insert(0, _COLUMNS[0], pd.Series(CELL_DIAMETERS))
+"""Cell type x criterion: the usual value; diameters are those that real sources are scaled by."""
+
+
+SPREAD: pd.DataFrame = _parse(_SPREAD, _COLUMNS)
 """Cell type x criterion: one standard deviation over all cells of the type."""
 
 
 def generator(seed: int, purpose: str, name: str) -> np.random.Generator:
-    """A generator for one thing of one name: the same whatever is drawn before it, or beside it."""
+    """Make a generator for one thing of one name, independent of whatever else is drawn.
+
+    Parameters
+    ----------
+    seed : int
+        Of the cohort.
+    purpose, name : str
+        What is drawn, and of whom.
+
+    Returns
+    -------
+    numpy.random.Generator
+        The same for the same arguments.
+    """
     return np.random.default_rng([seed, zlib.crc32(purpose.encode()), zlib.crc32(name.encode())])
 
 
 def patient_means(cell_type: str, patient: str, seed: int) -> tuple[np.ndarray, str]:
-    """The usual values of one patient's cells, and the patient's variant (`typical`, `leaning`, `hypogranular`)."""
+    """Choose the usual values of one patient's cells.
+
+    Parameters
+    ----------
+    cell_type, patient : str
+        Of the cells.
+    seed : int
+        Of the cohort.
+
+    Returns
+    -------
+    means : ndarray
+        float (22,), in the order of CRITERIA.
+    variant : str
+        `typical`, `leaning` or `hypogranular`.
+    """
     mean = MEAN.loc[cell_type].to_numpy().copy()
     rng = generator(seed, f"variant/{cell_type}", patient)
     chance = rng.random()
@@ -112,15 +154,27 @@ def patient_means(cell_type: str, patient: str, seed: int) -> tuple[np.ndarray, 
 
 
 def parameters(manifest: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Drawing parameters of every image: the criteria as `draw_<name>` and the patient's `draw_variant`.
+    """Choose the drawing parameters of every image.
 
     value = patient's mean + spread x (patient, smear and cell deviations weighted by SHARES), kept in the range of
-    CRITERIA. Needs cell_type, patient_id, smear_id and image_id; the same for a row whatever other rows there are.
+    CRITERIA; the same for a row whatever other rows there are.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        cell_type, patient_id, smear_id and image_id.
+    seed : int
+        Of the cohort.
+
+    Returns
+    -------
+    DataFrame
+        The criteria as `draw_<name>`, and the patient's `draw_variant`.
     """
     low = np.array([c[1] for c in CRITERIA.values()])
     high = np.array([c[2] for c in CRITERIA.values()])
     values, variants = np.empty((len(manifest), len(_COLUMNS))), []
-    known: dict[tuple, tuple] = {}
+    known: dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray, str]] = {}
     for position, row in enumerate(
         manifest[["cell_type", "patient_id", "smear_id", "image_id"]].itertuples(index=False)
     ):
@@ -148,7 +202,20 @@ SITES: dict[str, dict[str, float]] = {
 
 
 def optics(site: str, smear: str, seed: int) -> dict[str, float]:
-    """Stain and optics of one smear: the site's, varied. pinkness: of eosin; density: red cells in view."""
+    """Choose stain and optics of one smear: the site's, varied.
+
+    Parameters
+    ----------
+    site, smear : str
+        A key of SITES, and the smear's name.
+    seed : int
+        Of the cohort.
+
+    Returns
+    -------
+    dict of str to float
+        As in SITES, and stain, pinkness (of eosin), density (red cells in an image), pallor, crenation and noise.
+    """
     rng = generator(seed, "optics", smear)
     own = SITES[site]
     return {

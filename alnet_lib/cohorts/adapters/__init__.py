@@ -1,0 +1,1 @@
+"""One file a source: each turns a download, untouched, into the manifest, and registers itself."""

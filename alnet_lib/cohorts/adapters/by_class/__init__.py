@@ -1,0 +1,1 @@
+"""Sources that sort images by cell type and name no patient."""

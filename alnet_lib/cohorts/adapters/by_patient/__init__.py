@@ -1,0 +1,1 @@
+"""Sources that name patients, and the user's own folders."""

@@ -1,0 +1,225 @@
+"""The profile: every number a run depends on, validated, in one object (design contract 2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from alnet_lib.core.files import sha256
+from alnet_lib.core.resources import PROFILES_DIR
+
+HOLD_OUT = "hold-out"
+"""The evaluation on the cohort's own split; the others are `fold-1` ..."""
+
+
+class ProfileError(ValueError):
+    """A profile that does not exist or whose settings are not valid; the message lists every problem."""
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown names are errors, values cannot be changed later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(Settings):
+    """How one network is trained (paper section 2.3)."""
+
+    backbone: str = Field(description="name in networks.architectures, e.g. vgg16")
+    iterations: int = Field(ge=1, description="optimiser steps; the paper's 470")
+    batch_size: int = Field(ge=1, description="images a step; the paper's 64")
+    lr_min: float = Field(gt=0, description="lower end of the cyclical learning rate")
+    lr_max: float = Field(gt=0, description="upper end of the cyclical learning rate")
+    cycles: int = Field(1, ge=1, description="triangular cycles over the whole training")
+    upsample_target: int = Field(ge=1, description="images per class after balancing: 2,500 and 2,900 in Table 6")
+    sampling: Literal["plan", "patient"] = Field(
+        "plan", description="beyond the paper: `patient` draws every patient of a class alike"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Training:
+        if self.lr_max < self.lr_min:
+            raise ValueError("lr_max is below lr_min")
+        return self
+
+
+class Comparison(Settings):
+    """The backbone comparison (Table 3)."""
+
+    backbones: tuple[str, ...] = Field(min_length=1)
+    fine_tuned_blocks: tuple[int, ...] = Field(description="last blocks fine-tuned: 1, 2, 3, 4; 5 is the whole network")
+    folds: int = Field(ge=0, description="0 leaves the cross-validation out")
+    iterations: dict[str, int] = Field(description="steps per backbone; `default` for those not named")
+    fold_iterations: float = Field(
+        1.0, gt=0, le=1, description="share of these steps that a fold's training gets; all in the paper"
+    )
+    batch_size: int = Field(ge=1)
+    lr_min: float = Field(gt=0)
+    lr_max: float = Field(gt=0)
+    cycles: int = Field(1, ge=1)
+    upsample_target: int = Field(ge=1)
+    units: bool = Field(False, description="each network and fold is a job of its own, side by side or on a cluster")
+    feature_cache_gb: float = Field(
+        4.0, ge=0, description="GB for the maps of frozen blocks in the device's memory; more go to a file"
+    )
+    range_test: int = Field(0, ge=0, description="iterations of the learning-rate range test; 0 leaves it out")
+    max_evaluation_images: int = Field(
+        0, ge=0, description="images at most, by chance, of validation and of a fold's testing; 0 takes all"
+    )
+
+    @model_validator(mode="after")
+    def _known(self) -> Comparison:
+        if not set(self.fine_tuned_blocks) <= {1, 2, 3, 4, 5}:
+            raise ValueError("fine_tuned_blocks are 1 to 5")
+        missing = [name for name in self.backbones if name not in self.iterations]
+        if missing and "default" not in self.iterations:
+            raise ValueError(f"iterations are missing for {missing}")
+        return self
+
+    @property
+    def evaluations(self) -> tuple[str, ...]:
+        """`hold-out`, and `fold-1` ... for the folds."""
+        return (HOLD_OUT, *(f"fold-{number + 1}" for number in range(self.folds)))
+
+    def training(self, backbone: str, evaluation: str = HOLD_OUT) -> Training:
+        """Give the settings of one backbone's trainings.
+
+        Parameters
+        ----------
+        backbone : str
+            One of `backbones`.
+        evaluation : str
+            One of `evaluations`.
+
+        Returns
+        -------
+        Training
+            With the iterations of this backbone and evaluation.
+        """
+        iterations = self.iterations.get(backbone, self.iterations.get("default", 0))
+        return Training(
+            backbone=backbone,
+            iterations=iterations if evaluation == HOLD_OUT else max(round(iterations * self.fold_iterations), 1),
+            batch_size=self.batch_size,
+            lr_min=self.lr_min,
+            lr_max=self.lr_max,
+            cycles=self.cycles,
+            upsample_target=self.upsample_target,
+        )
+
+
+class Classical(Settings):
+    """The classical classifiers on handcrafted features (Table 12)."""
+
+    selected: tuple[int, ...] = Field((30, 80), min_length=1, description="numbers of features to choose among")
+    folds: int = Field(3, ge=2, description="of the cross-validation that chooses, grouped by smear")
+
+
+class Profile(Settings):
+    """Every number a run depends on. `paper` is the paper's own protocol."""
+
+    name: str
+    seed: int = Field(2021, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bf16"] = "float32"
+    cohort_fraction: float = Field(1.0, gt=0, le=1, description="share of the synthetic cohort's images")
+    image_size: int = Field(224, ge=32, description="pixels a side that the networks see")
+    crop: float = Field(1.0, gt=0, le=1, description="central square kept, as a fraction of the shorter side")
+    weights: Literal["none", "imagenet"] = "imagenet"
+    weights_dir: str = Field("", description="folder with weight files; beside the usual caches")
+    dropout: float = Field(0.5, ge=0, lt=1, description="between the fully connected layers")
+    augmentations_per_image: int = Field(4, ge=0, description="augmentations of an image at most (section 2.2)")
+    rotation: float = Field(60.0, ge=0, description="largest rotation in degrees (section 2.2)")
+    random_orientation: bool = Field(False, description="beyond the paper: turned at random, whatever the class")
+    colour_jitter: float = Field(0.0, ge=0, lt=1, description="beyond the paper: spread of stain strength a batch")
+    split: Literal["given", "patient"] = Field("given", description="`patient`: no patient on both sides of the split")
+    validation_fraction: float = Field(0.2, gt=0, lt=1)
+    module_1: Training
+    module_2: Training
+    comparison: Comparison
+    classical: Classical = Classical()
+    ablations: Training | None = Field(None, description="both modules, in the ablations of leakage and transfer")
+    checkpoint_every: int = Field(100, ge=1, description="iterations between checkpoints")
+    prediction_batch: int = Field(256, ge=1)
+    threshold: float = Field(0.5, ge=0, lt=1, description="share of a smear's cells above which a class is predicted")
+    bootstrap: int = Field(1000, ge=20, description="bootstrap replicates")
+    allow_truncated: bool = Field(False, description="use an image whose file ends early, named and counted")
+    feature_map_cells: int = Field(100, ge=2, description="cells a class for feature-map statistics")
+
+    @classmethod
+    def load(cls, name: str, cohort: str = "synthetic", directory: Path = PROFILES_DIR) -> Profile:
+        """Read `<directory>/<name>.yaml` and apply its sections for the cohort, if any.
+
+        Parameters
+        ----------
+        name : str
+            Of the file, without its ending.
+        cohort : str
+            One or more names joined by `+`.
+        directory : Path
+            Folder of the profiles.
+
+        Returns
+        -------
+        Profile
+            Validated.
+
+        Raises
+        ------
+        ProfileError
+            Unknown profile, unknown setting, or a value out of range; every problem is listed.
+        """
+        path = directory / f"{name}.yaml"
+        if not path.is_file():
+            known = ", ".join(sorted(p.stem for p in directory.glob("*.yaml")))
+            raise ProfileError(f"no profile `{name}`: known are {known}")
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        overrides = settings.pop("cohorts", {})
+        for part in dict.fromkeys((*cohort.split("+"), cohort)):
+            settings = _merge(settings, overrides.get(part, {}))
+        try:
+            return cls(name=name, **settings)
+        except (ValidationError, TypeError) as error:
+            raise ProfileError(f"profile `{name}` for cohort `{cohort}`: {error}") from error
+
+    def generator(self, purpose: str) -> np.random.Generator:
+        """Make a random generator that depends on the profile's seed and the purpose alone.
+
+        Parameters
+        ----------
+        purpose : str
+            What is drawn.
+
+        Returns
+        -------
+        numpy.random.Generator
+            The same for the same purpose.
+        """
+        return np.random.default_rng([self.seed, int(sha256(purpose)[:8], 16)])
+
+    def torch_seed(self, purpose: str) -> int:
+        """Make a seed for torch from the profile's seed and the purpose.
+
+        Parameters
+        ----------
+        purpose : str
+            What is drawn.
+
+        Returns
+        -------
+        int
+            48 bits.
+        """
+        return int(sha256(f"{self.seed}/{purpose}")[:12], 16)
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both_mappings = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both_mappings else value
+    return merged

@@ -1,0 +1,130 @@
+"""The verdict on one smear, with the counts and probabilities behind it. Research use only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from alnet_lib.core.vocabulary import LABELS
+from alnet_lib.diagnosis.aggregation import MajorityAboveThreshold, vote
+from alnet_lib.diagnosis.tasks import MODULE_1, MODULE_2, ModuleSpec
+
+RESEARCH_USE = "Research use only. Not a medical device; not for the diagnosis or treatment of a patient."
+"""Stands with every verdict."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A verdict with the evidence for it.
+
+    Attributes
+    ----------
+    verdict : str
+        APL, AML, ALL, infection, control, unknown, or `AL non-APL` where the run has no module 2.
+    n_cells : int
+        Cells that voted.
+    threshold : float
+        Share of the cells that a class must exceed, in [0, 1).
+    explanation : str
+        How the verdict came about, in one or two sentences.
+    proportions : DataFrame
+        module (1 or 2), class, cells (int), share in [0, 1].
+    cells : DataFrame
+        image, the class that each module predicts and its probability in [0, 1].
+    unreadable : DataFrame
+        file, reason.
+    model : dict
+        run, backbone, weights, classes.
+    """
+
+    verdict: str
+    n_cells: int
+    threshold: float
+    explanation: str
+    proportions: pd.DataFrame
+    cells: pd.DataFrame
+    unreadable: pd.DataFrame
+    model: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        return {
+            "research_use_only": RESEARCH_USE,
+            "verdict": self.verdict,
+            "n_cells": self.n_cells,
+            "threshold": self.threshold,
+            "explanation": self.explanation,
+            "proportions": self.proportions.to_dict("records"),
+            "cells": self.cells.to_dict("records"),
+            "unreadable": self.unreadable.to_dict("records"),
+            "model": self.model,
+        }
+
+
+def decide(cells: pd.DataFrame, threshold: float, unreadable: pd.DataFrame, model: dict[str, Any]) -> Diagnosis:
+    """Vote on the cells of one smear by the paper's rule, and explain the verdict.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        Cells of one smear: image_id, smear_id and the probabilities of module 1, perhaps of module 2.
+    threshold : float
+        In [0, 1).
+    unreadable : DataFrame
+        file, reason of images that are not among the cells.
+    model : dict
+        What predicted them.
+    """
+    row = vote(cells, MajorityAboveThreshold(threshold)).iloc[0]
+    two = MODULE_2.predicts(cells)
+    return Diagnosis(
+        verdict=row["verdict"],
+        n_cells=len(cells),
+        threshold=threshold,
+        explanation=_explain(row, threshold, two),
+        proportions=_proportions(row),
+        cells=_cell_table(cells, two),
+        unreadable=unreadable,
+        model=model,
+    )
+
+
+def _proportions(row: pd.Series) -> pd.DataFrame:
+    rows = _shares_of(row, 1, MODULE_1, "share", row["n_cells"])
+    if pd.notna(row[f"share2_{MODULE_2.classes[0]}"]):
+        rows += _shares_of(row, 2, MODULE_2, "share2", row["n_blasts"])
+    return pd.DataFrame(rows)
+
+
+def _shares_of(row: pd.Series, number: int, spec: ModuleSpec, column: str, cells: int) -> list[dict[str, Any]]:
+    shares = {name: float(row[f"{column}_{name}"]) for name in spec.classes}
+    return [
+        {"module": number, "class": LABELS[name], "cells": round(share * cells), "share": round(share, 3)}
+        for name, share in shares.items()
+    ]
+
+
+def _cell_table(cells: pd.DataFrame, two: bool) -> pd.DataFrame:
+    table = pd.DataFrame({"image": cells["image_id"]})
+    for number, spec in enumerate((MODULE_1, MODULE_2)[: 1 + two], start=1):
+        table[f"module {number}"] = spec.predicted(cells).map(LABELS)
+        # Rounded in the probabilities' own float32, as the verdicts have always shown them.
+        table[f"probability {number}"] = cells[spec.columns].to_numpy().max(1).round(3).astype(float)
+    if two:
+        # Module 2 has a say only on cells that module 1 predicts to be blasts.
+        table.loc[table["module 1"] != LABELS["blast"], "module 2"] = "-"
+    return table
+
+
+def _explain(row: pd.Series, threshold: float, two: bool) -> str:
+    if row["module_1"] == "unknown":
+        return f"No class of module 1 exceeds {threshold:.0%} of the cells."
+    text = f"Module 1: {LABELS[row['module_1']].lower()} are {row['share_' + row['module_1']]:.0%} of the cells."
+    if row["module_1"] != "blast":
+        return text
+    if not two:
+        return text + " This run has no module 2, so the lineage is not predicted."
+    shares = ", ".join(f"{LABELS[c].lower()} {row[f'share2_{c}']:.0%}" for c in MODULE_2.classes)
+    return f"{text} Module 2 on these blasts: {shares}."

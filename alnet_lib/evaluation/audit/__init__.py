@@ -1,0 +1,1 @@
+"""The cohort looked at before anything trains: composition, images, shortcut baselines."""

@@ -1,0 +1,1 @@
+"""Inside the networks: attribution, feature maps, the effect of augmentation."""

@@ -1,0 +1,345 @@
+"""What the network sees (paper section 4, Fig. 7): activations of one layer, and numbers about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+from sklearn.metrics import roc_auc_score
+
+from alnet_lib.cohorts.manifest import Cohort
+from alnet_lib.cohorts.synthetic import twin
+from alnet_lib.core.outcomes import MissingArtefact, Unavailable
+from alnet_lib.core.profile import Profile
+from alnet_lib.core.vocabulary import CELL_GROUPS, LABELS
+from alnet_lib.diagnosis.tasks import MODULE_1, SIX_CLASSES, ModuleSpec
+from alnet_lib.evaluation.explanation.regions import reference_masks
+from alnet_lib.experiments.datasets import fit_and_validation
+from alnet_lib.experiments.preparation import Setup, begin
+from alnet_lib.imaging import augmentation
+from alnet_lib.imaging.decoding import resize
+from alnet_lib.networks import activations, storage
+from alnet_lib.networks.network import Network
+from alnet_lib.paper.values import Result
+from alnet_lib.statistics import bootstrap
+
+REPLICATES = 300
+"""Bootstrap replicates at most: these intervals are many, and only illustrate."""
+
+
+def to_grey(feature_map: np.ndarray) -> np.ndarray:
+    """Stretch a feature map to grey levels.
+
+    Parameters
+    ----------
+    feature_map : ndarray
+        float (h, w).
+
+    Returns
+    -------
+    ndarray
+        uint8 (h, w), 0 to 255; 0 everywhere for a constant map.
+    """
+    low, high = float(feature_map.min()), float(feature_map.max())
+    if high <= low:
+        return np.zeros(feature_map.shape, np.uint8)
+    return np.round(255 * (feature_map - low) / (high - low)).astype(np.uint8)
+
+
+def histogram_summary(grey: np.ndarray) -> dict[str, float]:
+    """Numbers about a map's grey-level histogram (Fig. 7C).
+
+    Parameters
+    ----------
+    grey : ndarray
+        uint8 (h, w).
+
+    Returns
+    -------
+    dict
+        `peak_position`: middle of the highest of 32 bins, grey level 0 to 255. `peak_width`: grey levels of the
+        contiguous bins around it that hold at least half as many pixels. `entropy`: bits, 0 to 8, of the 256 levels.
+        `dark`: share of pixels below 64.
+    """
+    counts = np.bincount(grey.ravel(), minlength=256)
+    share = counts / counts.sum()
+    entropy = float(-(share[share > 0] * np.log2(share[share > 0])).sum()) + 0.0
+    bins = counts.reshape(32, 8).sum(1)
+    peak = int(bins.argmax())
+    high = bins >= bins[peak] / 2
+    first = last = peak
+    while first > 0 and high[first - 1]:
+        first -= 1
+    while last < 31 and high[last + 1]:
+        last += 1
+    return {
+        "peak_position": 8.0 * peak + 4,
+        "peak_width": 8.0 * (last - first + 1),
+        "entropy": entropy,
+        "dark": float((grey < 64).mean()),
+    }
+
+
+def edge_agreement(feature_map: np.ndarray, mask: np.ndarray) -> float:
+    """How well a map's edges follow an outline: AUC of its gradient for pixels on the outline against the others.
+
+    Parameters
+    ----------
+    feature_map : ndarray
+        float (h, w).
+    mask : ndarray
+        bool, any size; it is resized to the map's.
+
+    Returns
+    -------
+    float
+        0.5 is chance; 1 means that the map is steeper at every pixel of the outline than at any other. NaN when the
+        mask has no outline at that size.
+    """
+    height, width = feature_map.shape
+    zoom = (height / mask.shape[0], width / mask.shape[1])
+    small = ndimage.zoom(mask.astype(float), zoom, order=1) > 0.5
+    outline = small ^ ndimage.binary_erosion(small)
+    outline = ndimage.binary_dilation(outline)
+    if outline.all() or not outline.any():
+        return float("nan")
+    gradient = ndimage.gaussian_gradient_magnitude(feature_map.astype(float), 0.7)
+    return float(roc_auc_score(outline.ravel(), gradient.ravel()))
+
+
+@dataclass(frozen=True)
+class CellTypes(Result):
+    """The images of Figure 6.
+
+    Attributes
+    ----------
+    pictures : mapping
+        Row `A` (cell types of earlier studies) and `B` (those of this one) -> uint8 (S, S, 3) images.
+    """
+
+    pictures: Mapping[str, list[np.ndarray]] = field(default_factory=dict)
+
+
+def cell_types(cohort: Cohort, pixels: np.ndarray, profile: Profile) -> CellTypes:
+    """Cell types of earlier studies and of this one (Figure 6).
+
+    Parameters
+    ----------
+    cohort : Cohort
+        The synthetic one adds granulocytes, which are not part of it.
+    pixels : ndarray
+        uint8 (n, S, S, 3), RGB, in the manifest's order.
+    profile : Profile
+        Seed and crop.
+
+    Returns
+    -------
+    CellTypes
+        Frame: columns `row`, `cell type`. Facts: `listed`, the names by row.
+    """
+    rng, groups = profile.generator("figure_06"), SIX_CLASSES.reference(cohort.manifest)
+
+    def one(name: str) -> list[tuple[str, np.ndarray]]:
+        rows = np.flatnonzero(groups.eq(name))
+        return [(LABELS[name], pixels[rng.choice(rows)])] if len(rows) else []
+
+    easy: list[tuple[str, np.ndarray]] = []
+    if cohort.name == twin.NAME:
+        extras = twin.extras(1, profile.seed)
+        easy = [(k.capitalize(), resize(v[0], pixels.shape[1], crop=profile.crop)) for k, v in extras.items()]
+    easy += one("lymphocyte") + one("b_lymphoblast")
+    rows = {"A": easy, "B": [pair for name in CELL_GROUPS for pair in one(name)]}
+    rows = {name: row for name, row in rows.items() if row}
+    listed = "; ".join(f"{name}: {', '.join(label.lower() for label, _ in row)}" for name, row in rows.items())
+    frame = pd.DataFrame(
+        [(name, label) for name, row in rows.items() for label, _ in row], columns=["row", "cell type"]
+    )
+    pictures = {name: [picture for _, picture in row] for name, row in rows.items()}
+    return CellTypes(frame, facts={"listed": listed}, pictures=pictures)
+
+
+class Networks(NamedTuple):
+    """A module before and after its training.
+
+    Attributes
+    ----------
+    original : Network
+        What the training began from.
+    trained : Network
+        What it led to.
+    start : str
+        The weights of `original`, in words.
+    """
+
+    original: Network
+    trained: Network
+    start: str
+
+
+def networks(setup: Setup, spec: ModuleSpec = MODULE_1) -> Networks:
+    """The network that a module's training began from, and the trained one.
+
+    Parameters
+    ----------
+    setup : Setup
+        Images, profile, and the folder with the trained models.
+    spec : ModuleSpec
+        The module.
+
+    Returns
+    -------
+    Networks
+        Both in evaluation mode, on the CPU.
+
+    Raises
+    ------
+    MissingArtefact
+        The module has not been trained.
+    """
+    path = setup.folder / "models" / f"{spec.name}.safetensors"
+    if not path.is_file():
+        raise MissingArtefact(f"{path} is missing: the training of {spec.title.lower()} makes it")
+    trained, settings = storage.load_network(path)
+    fit_on = fit_and_validation(setup.data, spec, setup.profile)[0]
+    original = begin(setup.profile, settings["backbone"], fit_on, name=spec.name)
+    start = "ImageNet weights" if setup.profile.weights == "imagenet" else "the untrained random start"
+    return Networks(original.eval(), trained, start)
+
+
+@dataclass(frozen=True)
+class CellChoice(Result):
+    """The cells of Figure 7.
+
+    Attributes
+    ----------
+    rows : mapping of str to int
+        Cell group -> row of the manifest and of the pixels.
+    """
+
+    rows: Mapping[str, int] = field(default_factory=dict)
+
+
+def figure_7_cells(manifest: pd.DataFrame, rng: np.random.Generator) -> CellChoice | Unavailable:
+    """Choose a myeloid blast and an abnormal promyelocyte, testing cells first (Figure 7).
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        With `cell_type` and `split`.
+    rng : Generator
+        Chooses the cells.
+
+    Returns
+    -------
+    CellChoice or Unavailable
+        Frame: columns `group`, `row`. Facts: `names`. Unavailable where the cohort has neither.
+    """
+    found: dict[str, int] = {}
+    groups = SIX_CLASSES.reference(manifest)
+    for name in ("myeloid_blast", "abnormal_promyelocyte"):
+        rows = np.flatnonzero(groups.eq(name) & manifest["split"].eq("test"))
+        rows = rows if len(rows) else np.flatnonzero(groups.eq(name))
+        if len(rows):
+            found[name] = int(rng.choice(rows))
+    if not found:
+        return Unavailable("the cohort has neither myeloid blasts nor abnormal promyelocytes")
+    names = " and ".join(LABELS[name].lower() for name in found)
+    return CellChoice(pd.DataFrame(found.items(), columns=["group", "row"]), facts={"names": names}, rows=found)
+
+
+def grid_cell(choice: CellChoice | Unavailable) -> int:
+    """The cell for the grid of all maps: the first of Figure 7, else the cohort's first.
+
+    Parameters
+    ----------
+    choice : CellChoice or Unavailable
+        Of `figure_7_cells`.
+
+    Returns
+    -------
+    int
+        Row of the manifest and of the pixels.
+    """
+    return 0 if isinstance(choice, Unavailable) else next(iter(choice.rows.values()))
+
+
+def statistics(
+    cohort: Cohort, pixels: np.ndarray, profile: Profile, nets: Mapping[str, Network]
+) -> Result | Unavailable:
+    """Numbers about the paper's map (block 3, layer 1, map 202) of testing cells, by cell group and network.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Only the synthetic one has reference masks, which edge agreement needs.
+    pixels : ndarray
+        uint8 (n, S, S, 3), RGB, in the manifest's order.
+    profile : Profile
+        Cells of a group (`feature_map_cells`), seed, crop and bootstrap replicates.
+    nets : mapping
+        Name -> network, e.g. `original` and `ALNet`.
+
+    Returns
+    -------
+    Result or Unavailable
+        Columns `group`, `network`, `cells`, the means of `histogram_summary` and of the edge agreement of the mean map,
+        with 95% bootstrap intervals over patients of entropy and edge agreement. Facts: `entropy_<network>`, the mean
+        over groups in bits. Unavailable without testing cells.
+    """
+    block, layer, number = activations.PAPERS_MAP
+    manifest, rng = cohort.manifest, profile.generator("feature maps")
+    groups, rows = SIX_CLASSES.reference(manifest), []
+    for name in CELL_GROUPS:
+        members = np.flatnonzero(groups.eq(name) & manifest["split"].eq("test"))
+        members = np.sort(rng.permutation(members)[: profile.feature_map_cells])
+        if not len(members):
+            continue
+        outlines = _outlines(cohort, profile, manifest.iloc[members], pixels.shape[1])
+        for title, network in nets.items():
+            maps = activations.activations(network, augmentation.to_float(pixels[members]), block, layer).cpu().numpy()
+            cells = pd.DataFrame([histogram_summary(to_grey(m[number - 1])) for m in maps])
+            for what, masks in outlines.items():
+                mean = maps.mean(1)
+                cells[what] = [edge_agreement(m, mask) for m, mask in zip(mean, masks, strict=True)]
+            cells["patient_id"] = manifest["patient_id"].iloc[members].to_numpy()
+            rows.append({"group": LABELS[name], "network": title, "cells": len(members), **_means(profile, cells)})
+    if not rows:
+        return Unavailable("no testing cell has a class")
+    frame = pd.DataFrame(rows)
+    means = frame.groupby("network")["entropy"].mean()
+    return Result(frame, facts={f"entropy_{title}": float(mean) for title, mean in means.items()})
+
+
+def _outlines(cohort: Cohort, profile: Profile, rows: pd.DataFrame, size: int) -> dict[str, list[np.ndarray]]:
+    found = [reference_masks(cohort, profile, row) for row in rows.to_dict("records")]
+    small = [
+        [resize(m.astype(np.uint8) * 255, size, crop=profile.crop) > 127 for m in pair]
+        for pair in found
+        if pair is not None
+    ]
+    if not small:
+        return {}
+    return {"edges, cell": [pair[0] for pair in small], "edges, nucleus": [pair[1] for pair in small]}
+
+
+def _mean_of(column: str, drawn: pd.DataFrame) -> float:
+    return drawn[column].mean()
+
+
+def _means(profile: Profile, cells: pd.DataFrame) -> dict[str, float]:
+    out: dict[str, float] = {}
+    for column in cells.columns.drop("patient_id"):
+        out[column] = cells[column].mean()
+        if column == "entropy" or column.startswith("edges"):
+            out[f"{column}, low"], out[f"{column}, high"] = bootstrap.cluster_bootstrap(
+                cells,
+                partial(_mean_of, column),
+                replicates=min(profile.bootstrap, REPLICATES),
+                rng=profile.generator(f"maps/{column}"),
+            )
+    return out

@@ -1,0 +1,158 @@
+"""One module of ALNet trained, saved and loaded again (paper section 3.2)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.core.profile import Training
+from alnet_lib.core.vocabulary import LABELS
+from alnet_lib.diagnosis.tasks import ModuleSpec
+from alnet_lib.experiments.datasets import fit_and_validation, planned
+from alnet_lib.experiments.preparation import Setup, begin, engine_hash, options, training_key
+from alnet_lib.imaging import augmentation
+from alnet_lib.networks import storage
+from alnet_lib.networks.network import Network
+from alnet_lib.training import fitting, inference
+from alnet_lib.training.data import Images
+from alnet_lib.training.options import Options
+
+
+@dataclass
+class Trained:
+    """A trained network with what its training left.
+
+    Attributes
+    ----------
+    name : str
+        Of the training; names its files.
+    network : Network
+        On the device it was trained on.
+    options : Options
+        How it was trained, and is to predict.
+    history : DataFrame
+        One row an iteration: iteration, loss, learning_rate.
+    counts : DataFrame
+        Per class, the images in `train`, in `train, balanced` (augmented) and in `validation`.
+    train_accuracy, validation_accuracy : float
+        In [0, 1], on images without augmentation.
+    seconds : float
+        Duration of the training.
+    notes : list of str
+        What a reader should know, e.g. a batch that was halved for lack of memory.
+    """
+
+    name: str
+    network: Network
+    options: Options
+    history: pd.DataFrame
+    counts: pd.DataFrame
+    train_accuracy: float
+    validation_accuracy: float
+    seconds: float
+    notes: list[str]
+
+
+def train(
+    setup: Setup, spec: ModuleSpec, settings: Training, *, name: str = "", fine_tuned_blocks: int = 5
+) -> Trained | Unavailable:
+    """Train a network for a task on the cohort's training split, or load it if this very training was finished before.
+
+    Saved as `<folder>/models/<name>.safetensors` with its description; a killed training continues from its checkpoint.
+
+    Parameters
+    ----------
+    setup : Setup
+        Images, profile, folder, device.
+    spec : ModuleSpec
+        The task.
+    settings : Training
+        The profile's settings for this network.
+    name : str
+        Names the training and its files; the task's name where empty.
+    fine_tuned_blocks : int
+        1 to 5; 5 trains the whole network, as the paper's modules are.
+
+    Returns
+    -------
+    Trained or Unavailable
+        Unavailable where the training split has fewer than two classes of the task.
+
+    Raises
+    ------
+    alnet_lib.training.fitting.TrainingDiverged
+        The loss became NaN or infinite.
+    alnet_lib.networks.pretrained.WeightsError
+        The profile asks for weights that cannot be had.
+    """
+    name = name or spec.name
+    data, profile = setup.data, setup.profile
+    opts = options(setup, settings, name=name, fine_tuned_blocks=fine_tuned_blocks)
+    if isinstance(plannable := planned(data.manifest, spec, profile), Unavailable):
+        return plannable
+    fit_on, validation = fit_and_validation(data, spec, profile)
+    plan = augmentation.balancing_plan(
+        fit_on.labels,
+        settings.upsample_target,
+        profile.generator(f"plan/{spec.name}/{settings.upsample_target}"),
+        augmentations_per_image=profile.augmentations_per_image,
+        rotation=profile.rotation,
+    )
+    inputs = (profile.image_size, profile.crop, profile.weights, profile.dropout)
+    key = training_key(settings.backbone, fit_on, plan, opts, data.content_hash, repr(inputs), engine_hash())
+    path = setup.folder / "models" / f"{name}.safetensors"
+    counts = _counts(fit_on, plan, validation)
+    if (done := _load_trained(path, key, name, opts, counts)) is not None:
+        return done
+    network = begin(profile, settings.backbone, fit_on, name=name)
+    checkpoint = path.with_name(f"{name}-{key}.checkpoint")
+    line = setup.progress(f"{name}, iterations")
+    fitted = fitting.fit(network, fit_on, plan, validation, opts, checkpoint=checkpoint, progress=line)
+    probability = inference.predict(network, fit_on, opts, batch=profile.prediction_batch)
+    train_accuracy = float((probability.argmax(1) == fit_on.labels).mean())
+    description = {
+        "key": key,
+        "crop": profile.crop,
+        "train_accuracy": train_accuracy,
+        "validation_accuracy": fitted.validation_accuracy,
+        "seconds": fitted.seconds,
+        "notes": fitted.notes,
+        "threshold": profile.threshold,
+    }
+    storage.save_network(network, path, description, history=fitted.history)
+    checkpoint.unlink(missing_ok=True)
+    return Trained(
+        name, network, opts, fitted.history, counts, train_accuracy, fitted.validation_accuracy, fitted.seconds,
+        fitted.notes,
+    )  # fmt: skip
+
+
+def _counts(fit_on: Images, plan: augmentation.Plan, validation: Images) -> pd.DataFrame:
+    size = len(fit_on.classes)
+    return pd.DataFrame(
+        {
+            "train": np.bincount(fit_on.labels, minlength=size),
+            "train, balanced": np.bincount(fit_on.labels[plan.source], minlength=size),
+            "validation": np.bincount(validation.labels, minlength=size),
+        },
+        index=pd.Index([LABELS[name] for name in fit_on.classes], name="class"),
+    )
+
+
+def _load_trained(path: Path, key: str, name: str, opts: Options, counts: pd.DataFrame) -> Trained | None:
+    description = path.with_suffix(".json")
+    if not (path.is_file() and description.is_file()):
+        return None
+    if json.loads(description.read_text(encoding="utf-8")).get("key") != key:
+        return None
+    network, saved = storage.load_network(path)
+    history = pd.read_csv(path.with_suffix(".history.csv"))
+    return Trained(
+        name, network, opts, history, counts,
+        saved["train_accuracy"], saved["validation_accuracy"], saved["seconds"], saved["notes"],
+    )  # fmt: skip

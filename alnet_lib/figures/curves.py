@@ -1,0 +1,298 @@
+"""Curves: ROC, trainings, calibration, decision curves, each with a text alternative (`figure.alt`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from alnet_lib.core.outcomes import Unavailable, if_available
+from alnet_lib.core.vocabulary import LABELS
+from alnet_lib.evaluation.clinical_utility import Calibrated
+from alnet_lib.figures.style import (
+    CLASS_COLOURS,
+    COLUMN,
+    OKABE_ITO,
+    PAGE,
+    DescribedFigure,
+    given,
+    new_figure,
+    style,
+)
+from alnet_lib.paper.values import Result
+from alnet_lib.statistics.roc import Curve, MulticlassRoc
+from alnet_lib.training import learning_rate_range
+
+
+@if_available
+def multiclass_roc(analysis: MulticlassRoc | Result) -> DescribedFigure:
+    """Figure 4: a curve a class, their average, and the interval of best thresholds.
+
+    Parameters
+    ----------
+    analysis : MulticlassRoc or Result
+        The analysis of section 3.3; a Result has it as the fact `roc`.
+
+    Returns
+    -------
+    DescribedFigure
+        ROC curves with their areas in the legend.
+    """
+    roc: MulticlassRoc = given(analysis, "roc")
+    with style():
+        figure = new_figure(COLUMN * 1.25, COLUMN * 1.1)
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], color="0.8", lw=0.8, zorder=0)
+        for name, curve in roc.classes.items():
+            label = f"{LABELS.get(name, name)} ({curve.auc:.3f})"
+            axes.plot(curve.fpr, curve.tpr, color=CLASS_COLOURS.get(name, "0.5"), lw=1, label=label)
+        axes.plot(
+            roc.average.fpr,
+            roc.average.tpr,
+            color="0.2",
+            lw=2.2,
+            ls=(0, (4, 2)),
+            label=f"average ({roc.average.auc:.3f})",
+        )
+        low, high = roc.threshold
+        axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axes.set_title(f"M = {roc.hand_till:.3f}; best threshold {low:.2f} to {high:.2f}")
+        axes.legend(title="AUC", loc="lower right")
+        aucs = ", ".join(f"{LABELS.get(n, n)} {c.auc:.3f}" for n, c in roc.classes.items())
+        figure.alt = (
+            f"ROC curves over smears. AUC: {aucs}; average {roc.average.auc:.3f}. Hand and Till's M "
+            f"{roc.hand_till:.3f}. Thresholds from {low:.2f} to {high:.2f} are equally best."
+        )
+    return figure
+
+
+@if_available
+def patient_roc(scores: Mapping[str, tuple[Curve, float, float]] | Result) -> DescribedFigure:
+    """ROC curves per patient.
+
+    Parameters
+    ----------
+    scores : mapping of str to tuple, or Result
+        Name of a score to its curve and the 95% interval of its AUC; a Result has it as the fact `curves`.
+
+    Returns
+    -------
+    DescribedFigure
+        One curve a score.
+    """
+    curves: Mapping[str, tuple[Curve, float, float]] = given(scores, "curves")
+    with style():
+        figure = new_figure(COLUMN * 1.2, COLUMN * 1.2 + 0.16 * len(curves))
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], color="0.8", lw=0.8, zorder=0)
+        colours = [OKABE_ITO[c] for c in ("vermillion", "blue", "green", "purple", "orange", "black")]
+        for colour, (name, (curve, low, high)) in zip(colours, curves.items(), strict=False):
+            axes.plot(curve.fpr, curve.tpr, color=colour, label=f"{name}: {curve.auc:.2f} ({low:.2f} to {high:.2f})")
+        axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        figure.legend(title="AUC (95% interval)", loc="outside lower left")
+        listed = "; ".join(f"{n}: AUC {c.auc:.2f}, {low:.2f} to {high:.2f}" for n, (c, low, high) in curves.items())
+        figure.alt = f"ROC curves per patient. {listed}."
+    return figure
+
+
+def learning_curves(trained: Mapping[str, Any]) -> DescribedFigure | Unavailable:
+    """Loss, smoothed over 15 iterations, and learning rate of trainings.
+
+    Parameters
+    ----------
+    trained : mapping of str to Trained, DataFrame or Unavailable
+        Name of a training to what it gave (its `history` is shown) or to a frame with `iteration`, `loss` and
+        `learning_rate`. Those that are unavailable are left out.
+
+    Returns
+    -------
+    DescribedFigure or Unavailable
+        Two panels; the first Unavailable where no training is there.
+    """
+    there = {name: one for name, one in trained.items() if not isinstance(one, Unavailable)}
+    if not there:
+        return next(iter(trained.values()))
+    histories = {name: getattr(one, "history", one) for name, one in there.items()}
+    with style():
+        figure = new_figure(PAGE * 0.8, 2.1)
+        left, right = figure.subplots(1, 2)
+        for colour, (name, history) in zip(OKABE_ITO.values(), histories.items(), strict=False):
+            smooth = history["loss"].rolling(15, min_periods=1).mean()
+            left.plot(history["iteration"], smooth, color=colour, label=name)
+            right.plot(history["iteration"], history["learning_rate"], color=colour, label=name)
+        left.set(xlabel="iteration", ylabel="cross-entropy", ylim=(0, None))
+        right.set(xlabel="iteration", ylabel="learning rate")
+        left.legend()
+        ends = ", ".join(f"{n} {h['loss'].iloc[-15:].mean():.2f}" for n, h in histories.items() if len(h))
+        figure.alt = f"Training loss and cyclical learning rate. Loss at the end: {ends}."
+    return figure
+
+
+@if_available
+def range_test(
+    curve: pd.DataFrame | Result, used: tuple[float, float], proposed: tuple[float, float] | None = None
+) -> DescribedFigure:
+    """Smoothed loss against learning rate, the proposed range shaded, the profile's range between dotted lines.
+
+    Parameters
+    ----------
+    curve : DataFrame or Result
+        Columns `learning_rate` and `smoothed` (loss).
+    used : tuple of float
+        Lowest and highest learning rate of the profile.
+    proposed : tuple of float, optional
+        What the test proposes, NaN where it proposes nothing; default what `learning_rate_range.propose` reads from it.
+
+    Returns
+    -------
+    DescribedFigure
+        One curve (Smith, WACV 2017).
+    """
+    curve = given(curve)
+    proposed = learning_rate_range.propose(curve) if proposed is None else proposed
+    with style():
+        figure = new_figure(COLUMN, COLUMN * 0.7)
+        axes = figure.add_subplot()
+        if not np.isnan(proposed).any():
+            axes.axvspan(*proposed, color=OKABE_ITO["sky"], alpha=0.25, lw=0, label="proposed")
+        axes.plot(curve["learning_rate"], curve["smoothed"], color=OKABE_ITO["blue"], label="loss, smoothed")
+        for i, rate in enumerate(used):
+            axes.axvline(rate, color="0.3", lw=0.8, ls=":", label="this profile" if i else None)
+        top = float(curve["smoothed"].iloc[0])
+        axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(0, 2 * top))
+        axes.legend()
+        figure.alt = (
+            f"Loss against learning rate from {curve['learning_rate'].iloc[0]:.0e} to "
+            f"{curve['learning_rate'].iloc[-1]:.0e}; proposed range {proposed[0]:.0e} to {proposed[1]:.0e}."
+        )
+    return figure
+
+
+@if_available
+def reliability_figure(calibrated: Calibrated | Result) -> DescribedFigure:
+    """Accuracy against confidence of testing cells, before and after temperature scaling.
+
+    Parameters
+    ----------
+    calibrated : Calibrated or Result
+        Reliability before and after; a Result has it as the fact `calibrated`.
+
+    Returns
+    -------
+    DescribedFigure
+        One curve for each.
+    """
+    found: Calibrated = given(calibrated, "calibrated")
+    curves = {
+        f"as trained (ECE {found.ece[0]:.3f})": found.before.rename(columns={"confidence": "x", "accuracy": "y"}),
+        f"temperature {found.temperature:.2f} (ECE {found.ece[1]:.3f})": found.after.rename(
+            columns={"confidence": "x", "accuracy": "y"}
+        ),
+    }
+    return _lines(curves, "confidence", "accuracy", diagonal=True)
+
+
+@if_available
+def benefit_figure(curve: pd.DataFrame | Result) -> DescribedFigure:
+    """Net benefit against threshold probability: the vote, every smear as APL, none as APL.
+
+    Parameters
+    ----------
+    curve : DataFrame or Result
+        Columns `threshold` (in [0, 1]), `score`, `everyone`, `no_one` (net benefits).
+
+    Returns
+    -------
+    DescribedFigure
+        Three curves (Vickers and Elkin, Med. Decis. Making 2006).
+    """
+    curve = given(curve)
+    names = {"score": "share of abnormal promyelocytes", "everyone": "everyone as APL", "no_one": "no one as APL"}
+    curves = {title: curve.rename(columns={"threshold": "x", key: "y"})[["x", "y"]] for key, title in names.items()}
+    top = float(curve["score"].max())
+    return _lines(curves, "threshold probability", "net benefit", ylim=(-0.1 * max(top, 0.1), 1.15 * max(top, 0.1)))
+
+
+@if_available
+def cells_figure(curve: pd.DataFrame | Result) -> DescribedFigure:
+    """Share of smears with the correct verdict against the number of cells seen, with the spread over draws.
+
+    Parameters
+    ----------
+    curve : DataFrame or Result
+        Columns `cells`, `correct`, `low`, `high`; shares in [0, 1].
+
+    Returns
+    -------
+    DescribedFigure
+        One curve with a band.
+    """
+    shown = given(curve).rename(columns={"cells": "x", "correct": "y"})
+    return _lines({"correct verdict": shown}, "cells of a smear", "share of smears", logx=True, ylim=(0, 1.02))
+
+
+@if_available
+def lines(
+    curves: Mapping[str, pd.DataFrame],
+    xlabel: str,
+    ylabel: str,
+    *,
+    diagonal: bool = False,
+    logx: bool = False,
+    ylim: tuple[float, float] | None = None,
+) -> DescribedFigure:
+    """Curves in one panel.
+
+    Parameters
+    ----------
+    curves : mapping of str to DataFrame
+        Name of a curve to its `x`, `y` and, where known, `low` and `high`, shown as a band.
+    xlabel, ylabel : str
+        Names of the axes.
+    diagonal : bool
+        Whether a grey line shows y = x.
+    logx : bool
+        Whether x is logarithmic.
+    ylim : tuple of float, optional
+        Lowest and highest y shown.
+
+    Returns
+    -------
+    DescribedFigure
+        At most six curves.
+    """
+    return _lines(curves, xlabel, ylabel, diagonal=diagonal, logx=logx, ylim=ylim)
+
+
+def _lines(
+    curves: Mapping[str, pd.DataFrame],
+    xlabel: str,
+    ylabel: str,
+    *,
+    diagonal: bool = False,
+    logx: bool = False,
+    ylim: tuple[float, float] | None = None,
+) -> DescribedFigure:
+    with style():
+        figure = new_figure(COLUMN * 1.25, COLUMN)
+        axes = figure.add_subplot()
+        if diagonal:
+            axes.plot([0, 1], [0, 1], color="0.8", lw=0.8, zorder=0)
+        colours = [OKABE_ITO[name] for name in ("vermillion", "blue", "green", "purple", "orange", "black")]
+        for colour, (name, frame) in zip(colours, curves.items(), strict=False):
+            axes.plot(frame["x"], frame["y"], color=colour, marker="o" if len(frame) < 15 else "", ms=3, label=name)
+            if {"low", "high"} <= set(frame.columns):
+                axes.fill_between(frame["x"], frame["low"], frame["high"], color=colour, alpha=0.15, lw=0)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        if logx:
+            axes.set_xscale("log")
+        if ylim:
+            axes.set_ylim(*ylim)
+        axes.legend()
+        ends = "; ".join(
+            f"{n}: from {f['y'].iloc[0]:.2f} to {f['y'].iloc[-1]:.2f}" for n, f in curves.items() if len(f)
+        )
+        figure.alt = f"Curves of {ylabel} against {xlabel}. {ends}."
+    return figure

@@ -1,0 +1,139 @@
+"""Tables as tables: captioned, with header cells that say what they head, escaped; never pictures."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from IPython.display import HTML
+
+from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.paper.values import Result
+
+
+def text(value: Any) -> str:
+    """Write a table cell's text.
+
+    Parameters
+    ----------
+    value : object
+        A number, bool, string or a missing value.
+
+    Returns
+    -------
+    str
+        Numbers with thousands separators and at most four digits after them; nothing for what is missing.
+    """
+    if value is None or value is pd.NA or value is pd.NaT:
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    if isinstance(value, float | np.floating):
+        if math.isnan(value):
+            return ""
+        number = float(value)
+        whole = number.is_integer() and abs(number) < 1e15
+        return f"{number:,.0f}" if whole or 1000 <= abs(number) < 1e15 else f"{number:.4g}"
+    return str(value)
+
+
+def html_table(
+    frame: pd.DataFrame | Result | Unavailable,
+    *,
+    caption: str,
+    id: str = "",
+    index: bool = True,
+    digits: int | None = None,
+) -> str:
+    """Write an HTML table with caption, `scope` on header cells and numbers aligned; sortable in the report.
+
+    Parameters
+    ----------
+    frame : DataFrame, Result or Unavailable
+        Columns and index may be MultiIndex (joined by a comma). Of an Unavailable the reason is shown.
+    caption : str
+        May name the facts of a Result in braces.
+    id : str
+        Anchor.
+    index : bool
+        Whether the index is shown as row headers.
+    digits : int, optional
+        Decimals shown.
+
+    Returns
+    -------
+    str
+        HTML, names and texts escaped.
+    """
+    if isinstance(frame, Unavailable):
+        return f'<p class="unavailable">Not available: {html.escape(frame.reason)}</p>'
+    caption = _captioned(frame, caption)
+    frame = frame.frame if isinstance(frame, Result) else frame
+    frame = frame if digits is None else frame.round(digits)
+    anchor = f' id="{html.escape(id)}"' if id else ""
+    parts = [f'<table class="data"{anchor}><caption>{html.escape(caption)}</caption><thead><tr>']
+    names = [_joined(column) for column in frame.columns]
+    if index:
+        names = [html.escape(str(name)) for name in _index_names(frame.index)] + [html.escape(n) for n in names]
+    else:
+        names = [html.escape(name) for name in names]
+    parts += [f'<th scope="col">{name}</th>' for name in names]
+    parts.append("</tr></thead><tbody>")
+    numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
+    for label, row in zip(frame.index, frame.itertuples(index=False), strict=True):
+        parts.append("<tr>")
+        if index:
+            levels = label if isinstance(label, tuple) else (label,)
+            parts += [f'<th scope="row">{html.escape(text(level))}</th>' for level in levels]
+        for value, is_number in zip(row, numeric, strict=True):
+            style = ' class="number"' if is_number else ""
+            parts.append(f"<td{style}>{_breakable(text(value))}</td>")
+        parts.append("</tr>")
+    parts.append("</tbody></table>")
+    return "".join(parts)
+
+
+def _breakable(words: str) -> str:
+    # Long names of values and files may wrap, or they would press the prose beside them into a tower.
+    escaped = html.escape(words)
+    return re.sub(r"\S{21,}", lambda long: re.sub(r"(?<=\w)([._/])(?=\w)", r"\1<wbr>", long[0]), escaped)
+
+
+def _joined(column: Any) -> str:
+    return ", ".join(str(level) for level in column if str(level)) if isinstance(column, tuple) else str(column)
+
+
+def _index_names(index: pd.Index) -> list[str]:
+    return [name or "" for name in index.names]
+
+
+def _captioned(given: Any, caption: str) -> str:
+    return caption.format_map(given.facts) if isinstance(given, Result) and given.facts else caption
+
+
+def show_table(
+    frame: pd.DataFrame | Result | Unavailable,
+    *,
+    caption: str,
+    id: str = "",
+    index: bool = True,
+    digits: int | None = None,
+) -> Any:
+    """Give what a notebook displays for a table; see `html_table` for the parameters.
+
+    Returns
+    -------
+    IPython.display.HTML
+        The table in a region that scrolls, or the reason why it is unavailable.
+    """
+    table = html_table(frame, caption=caption, id=id, index=index, digits=digits)
+    if isinstance(frame, Unavailable):
+        return HTML(table)
+    label = html.escape(_captioned(frame, caption))
+    return HTML(f'<div class="table-scroll" tabindex="0" role="region" aria-label="{label}">{table}</div>')

@@ -1,0 +1,212 @@
+"""Image files to uint8 pixels: decoding, cropping and resizing."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+FIELD_OF_VIEW_MICROMETRES = 36.0
+"""Width of a CellaVision image: 360 pixels of about 0.1 micrometre."""
+
+
+CROP_COLUMNS = ("centre_x", "centre_y", "field_of_view", "field_of_view_height")
+"""Optional columns of a table of images: the crop centre in the file (pixels; NaN is the middle), and the width and
+height of the field of view, the pixels of the file that cover FIELD_OF_VIEW_MICROMETRES (NaN: the whole file is used;
+without a height the field of view is square)."""
+
+
+Crop = tuple[float, float, float, float]
+"""Crop centre x and y, width and height of the field of view, in pixels of the file; NaN where unknown."""
+
+
+WHOLE: Crop = (float("nan"),) * 4
+
+
+class ImageError(OSError):
+    """A file that is not a usable cell image; the message names the file and what is wrong."""
+
+
+def decode(path: Path, *, allow_truncated: bool = False) -> np.ndarray:
+    """Read an image file. An opaque alpha channel is dropped.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    allow_truncated : bool
+        Use a JPEG file that ends early.
+
+    Returns
+    -------
+    ndarray
+        uint8 (H, W, 3), RGB.
+
+    Raises
+    ------
+    ImageError
+        Missing, empty, not an image, truncated (unless allowed), greyscale, CMYK, 16-bit or with transparent pixels.
+    """
+    if not path.is_file():
+        raise ImageError(f"{path}: the file is missing")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{path}: the file has zero bytes")
+    try:
+        with Image.open(path) as picture:
+            return _rgb(picture, path, allow_truncated)
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{path}: not an image") from error
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"{path}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    return f"the image is truncated ({text})" if "truncated" in text or "broken" in text else text
+
+
+def _rgb(picture: Image.Image, path: Path, allow_truncated: bool) -> np.ndarray:
+    try:
+        picture.load()
+    except OSError as error:
+        if not (allow_truncated and "truncated" in str(error)):
+            raise
+        return _decode_truncated(path)
+    if picture.mode == "RGBA":
+        if np.asarray(picture)[:, :, 3].min() < 255:
+            raise ImageError(f"{path}: the image has transparent pixels")
+        picture = picture.convert("RGB")
+    if picture.mode == "P":
+        picture = picture.convert("RGB")
+    if picture.mode != "RGB":
+        kind = {"L": "greyscale", "CMYK": "CMYK", "1": "black and white", "LA": "greyscale with alpha"}
+        what = kind.get(picture.mode, f"of mode {picture.mode} (16-bit or unusual)")
+        raise ImageError(f"{path}: the image is {what}; 8-bit RGB is needed, stain colour matters")
+    return np.asarray(picture)
+
+
+def _decode_truncated(path: Path) -> np.ndarray:
+    # An end-of-image marker lets the decoder stop; Pillow's own switch for this is process-wide, seen by other threads.
+    with Image.open(BytesIO(path.read_bytes() + 32 * b"\xff\xd9")) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def is_truncated(path: Path) -> bool:
+    """Whether a file is a JPEG image that ends early although the rest can be shown.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    bool
+        False also for files that are no image at all.
+    """
+    jpeg = False
+    try:
+        with Image.open(path) as picture:
+            jpeg = picture.format == "JPEG"
+            picture.load()
+    except OSError as error:
+        return "truncated" in str(error) and jpeg
+    return False
+
+
+def resize(pixels: np.ndarray, size: int, *, crop: float = 1.0) -> np.ndarray:
+    """Resample the central square of an image, by area.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        uint8 (H, W, 3).
+    size : int
+        Pixels a side of the result.
+    crop : float
+        Side of the square as a fraction of the shorter side, in (0, 1].
+
+    Returns
+    -------
+    ndarray
+        uint8 (size, size, 3).
+    """
+    height, width = pixels.shape[:2]
+    side = max(round(crop * min(height, width)), 1)
+    square = cut(pixels, (height - side) // 2, (width - side) // 2, side)
+    method = cv2.INTER_AREA if side >= size else cv2.INTER_CUBIC
+    return cv2.resize(square, (size, size), interpolation=method)
+
+
+def cut(pixels: np.ndarray, top: int, left: int, side: int, high: int | None = None) -> np.ndarray:
+    """Cut a rectangle out of an image; what lies outside the image is filled by reflection.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        uint8 (H, W, 3).
+    top, left : int
+        Corner of the rectangle in pixels; may be negative.
+    side : int
+        Width in pixels.
+    high : int, optional
+        Height in pixels; default `side`.
+
+    Returns
+    -------
+    ndarray
+        uint8 (high, side, 3).
+    """
+    height, width = pixels.shape[:2]
+    high = side if high is None else high
+    outside = max(-top, -left, top + high - height, left + side - width, 0)
+    if outside:
+        pixels = cv2.copyMakeBorder(pixels, outside, outside, outside, outside, cv2.BORDER_REFLECT_101)
+        top, left = top + outside, left + outside
+    return pixels[top : top + high, left : left + side]
+
+
+def picture(file: Path, crop: Crop = WHOLE, *, allow_truncated: bool = False) -> np.ndarray:
+    """Read one cell at the scale of a CellaVision image.
+
+    Parameters
+    ----------
+    file : Path
+        The image file.
+    crop : Crop
+        Centre and field of view in pixels; the whole file where there is no field of view. A field of view that is
+        not square (a file squeezed in one direction) is stretched to a square of its longer side.
+    allow_truncated : bool
+        Use a JPEG file that ends early.
+
+    Returns
+    -------
+    ndarray
+        uint8 (H, W, 3), RGB.
+
+    Raises
+    ------
+    ImageError
+        See `decode`.
+    """
+    pixels = decode(file, allow_truncated=allow_truncated)
+    x, y, across, down = crop
+    if np.isnan(across):
+        return pixels
+    height, width = pixels.shape[:2]
+    side = max(round(across), 1)
+    high = side if np.isnan(down) else max(round(down), 1)
+    top = (height - high) // 2 if np.isnan(y) else round(y - high / 2)
+    left = (width - side) // 2 if np.isnan(x) else round(x - side / 2)
+    found = cut(pixels, top, left, side, high)
+    longer = max(side, high)
+    return found if side == high else cv2.resize(found, (longer, longer), interpolation=cv2.INTER_CUBIC)
+
+
+# Pillow must fail on truncated files, whatever another library set: they are then named and counted.
+ImageFile.LOAD_TRUNCATED_IMAGES = False

@@ -1,0 +1,77 @@
+"""One uint8 pixel array per cohort and size, decoded once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from alnet_lib.core.code import code_hash
+from alnet_lib.core.files import atomic_path, sha256
+from alnet_lib.core.progress import Progress
+from alnet_lib.imaging.decoding import Crop, picture, resize
+
+
+def pixel_array(
+    files: Sequence[Path],
+    crops: Sequence[Crop],
+    size: int,
+    *,
+    crop: float = 1.0,
+    cache: Path,
+    content_hash: str,
+    allow_truncated: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """All pictures as one array, decoded once and memory-mapped.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        The image files, n of them.
+    crops : sequence of Crop
+        Where each cell lies in its file.
+    size : int
+        Pixels a side of the result.
+    crop : float
+        Central square kept, as a fraction of the shorter side, in (0, 1].
+    cache : Path
+        Folder of the array; its name changes with content, size, crop and the code that decodes.
+    content_hash : str
+        Changes with the files' contents and crops.
+    allow_truncated : bool
+        Use JPEG files that end early.
+    workers : int, optional
+        Threads; default one a processor.
+    progress : callable, optional
+        Called with images done and in all.
+
+    Returns
+    -------
+    ndarray
+        uint8 (n, size, size, 3), RGB, read-only.
+
+    Raises
+    ------
+    ImageError
+        An image that cannot be used.
+    """
+    key = sha256(content_hash, f"{size} {crop}", code_hash("alnet_lib.imaging.decoding"))[:16]
+    path = cache / f"pixels_{key}.npy"
+    if not path.is_file():
+        with atomic_path(path) as temporary:
+            array = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(files), size, size, 3))
+
+            def fill(row: int) -> None:
+                array[row] = resize(picture(files[row], crops[row], allow_truncated=allow_truncated), size, crop=crop)
+
+            with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+                for done, _ in enumerate(pool.map(fill, range(len(files))), start=1):
+                    if progress:
+                        progress(done, len(files))
+            array.flush()
+    return np.load(path, mmap_mode="r")

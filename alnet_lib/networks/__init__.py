@@ -1,0 +1,1 @@
+"""Backbones as five blocks and a head, pretrained weights, initialisation, activations, storage. Imports `core`."""

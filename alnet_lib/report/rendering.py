@@ -1,0 +1,231 @@
+"""One HTML report of a run, from results.json and the executed notebooks; opens from disk, asks no network."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+from nbconvert import HTMLExporter
+
+from alnet_lib.core.files import write_text
+from alnet_lib.figures import display
+from alnet_lib.figures.tables import html_table
+from alnet_lib.paper.items import ITEMS
+from alnet_lib.report import cautions, gallery
+from alnet_lib.workflow import recorder
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+KIND_LINES = {
+    "synthetic": "Synthetic cohort: made by a program, not from patients.",
+    "public": "Public cohort of patients' images.",
+    "private": "Private cohort.",
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the report.
+
+    Attributes
+    ----------
+    name : str
+        Of its notebook, empty for index and gallery.
+    file : str
+        In the report's folder.
+    title, short : str
+        Heading, and its name in the navigation.
+    seconds : float or None
+        That the notebook took.
+    """
+
+    name: str
+    file: str
+    title: str
+    short: str
+    seconds: float | None = None
+
+
+def render(run_dir: Path, *, sources: Path | None = None) -> Path:
+    """Write results.json and <run>/report/.
+
+    Parameters
+    ----------
+    run_dir : Path
+        A run directory; what is missing in it is shown as unavailable.
+    sources : Path, optional
+        Folder of the notebooks' sources: prose is taken from there where the code cells are those that ran, so that
+        changed prose needs no new run.
+
+    Returns
+    -------
+    Path
+        Of the report's index.html.
+    """
+    content = recorder.collect(run_dir)
+    about = _complete(content["provenance"])
+    notebooks = {path.stem: _refreshed(path, sources) for path in sorted((run_dir / "notebooks").glob("*.ipynb"))}
+    pages = [Page("", "index.html", "Index", "Index")]
+    pages += [
+        Page(
+            name,
+            f"{name}.html",
+            _title(notebook) or name,
+            name[:2] + " " + name[3:].replace("_", " "),
+            about["seconds"].get(name),
+        )
+        for name, notebook in notebooks.items()
+    ]
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+    if shown := gallery.contents(run_dir):
+        pages.append(Page("", "gallery.html", "Gallery", "Gallery"))
+    bodies = {page.file: _notebook_body(notebooks[page.name]) for page in pages if page.name}
+    if shown:
+        bodies["gallery.html"] = environment.get_template("gallery.html.j2").render(gallery=shown)
+    bodies["index.html"] = environment.get_template("index.html.j2").render(
+        **_index(run_dir, content, about, pages), cohort=about["cohort"], profile=about["profile"]["name"]
+    )
+    caution = cautions.caution(run_dir)
+    out = run_dir / "report"
+    for name in ("report.css", "report.js"):
+        write_text(out / name, (TEMPLATES / name).read_text(encoding="utf-8"))
+    # The index comes last: it is the sign of a finished report.
+    for position in [*range(1, len(pages)), 0]:
+        page = pages[position]
+        text = environment.get_template("page.html.j2").render(
+            title=page.title,
+            file=page.file,
+            pages=pages,
+            body=Markup(bodies[page.file]),
+            contents=_contents(bodies[page.file]) if page.file != "gallery.html" else [],
+            has_code=bool(page.name),
+            previous=pages[position - 1] if position else None,
+            next=pages[position + 1] if position + 1 < len(pages) else None,
+            cohort=about["cohort"],
+            caution=caution,
+            kind_line=KIND_LINES.get(about["cohort"]["kind"], "Cohort of unknown kind."),
+            profile=about["profile"]["name"],
+            about=about,
+            seconds=page.seconds,
+        )
+        write_text(out / page.file, text)
+    return out / "index.html"
+
+
+def _complete(about: dict[str, Any]) -> dict[str, Any]:
+    """Provenance with a word for everything that a run without notebook 01 lacks."""
+    missing = "unknown"
+    empty = {
+        "cohort": {"name": missing, "kind": missing, "images": 0, "smears": 0, "patients": 0},
+        "profile": {"name": missing},
+        "packages": {"torch": missing},
+        "seconds": {},
+    }
+    names = ("seed", "git_commit", "alnet_lib", "python", "platform", "device", "precision")
+    return dict.fromkeys(names, missing) | empty | about
+
+
+def _refreshed(path: Path, sources: Path | None) -> nbformat.NotebookNode:
+    executed = nbformat.read(path, as_version=4)
+    source = sources / path.name if sources else None
+    if source is None or not source.is_file():
+        return executed
+    original = nbformat.read(source, as_version=4)
+    ran = [cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    same = [c.source for c in ran if c.cell_type == "code"] == [
+        c.source for c in original.cells if c.cell_type == "code"
+    ]
+    if same and len(ran) == len(original.cells):
+        for cell, fresh in zip(ran, original.cells, strict=True):
+            if cell.cell_type == fresh.cell_type == "markdown":
+                cell.source = fresh.source
+    return executed
+
+
+def _title(notebook: nbformat.NotebookNode) -> str:
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and (match := re.match(r"#\s+(.+)", cell.source)):
+            return match[1].strip()
+    return ""
+
+
+def _notebook_body(notebook: nbformat.NotebookNode) -> str:
+    exporter = HTMLExporter(template_name="alnet", extra_template_basedirs=[str(TEMPLATES)], exclude_anchor_links=True)
+    body, _ = exporter.from_notebook_node(notebook)
+    return _HEADING.sub(lambda m: f'<h{m[1]} id="{_slug(m[2])}">{m[2]}</h{m[1]}>', body)
+
+
+_HEADING = re.compile(r"<h([1-4])>(.*?)</h\1>", flags=re.DOTALL)
+
+
+def _slug(text: str) -> str:
+    words = re.sub(r"<[^>]+>|&\w+;", "", text).lower()
+    return re.sub(r"[^\w]+", "-", words).strip("-")
+
+
+def _contents(body: str) -> list[tuple[str, str]]:
+    found = re.findall(r'<h2[^>]*\bid="([^"]+)"[^>]*>(.*?)</h2>', body, flags=re.DOTALL)
+    return [(html.unescape(id), html.unescape(re.sub(r"<[^>]+>", "", text)).strip()) for id, text in found]
+
+
+def _index(run_dir: Path, content: dict, about: dict, pages: list[Page]) -> dict[str, Any]:
+    there = {page.name for page in pages}
+    items: list[dict[str, Any]] = []
+    extras: list[dict[str, Any]] = []
+    for item in content["items"]:
+        shown = item | {"label": display.label(item["id"]), "page": f"{item['notebook']}.html"}
+        shown["page"] = shown["page"] if item["notebook"] in there else ""
+        shown["thumbnail"] = next((file for file in item["files"] if file.endswith(".png")), "")
+        shown["table"] = _inline(run_dir, item)
+        (items if item["id"] in ITEMS else extras).append(shown)
+    values = _values(content["items"])
+    return {
+        "items": items,
+        "extras": extras,
+        "total": len(items),
+        "reproduced": sum(item["status"] == "reproduced" for item in items),
+        "n_values": len(values),
+        "values": Markup(html_table(values, caption="Values of results.json", index=False)),
+        "notebooks": [page for page in pages if page.name],
+        "gallery": any(page.file == "gallery.html" for page in pages),
+        "provenance": Markup(html_table(_provenance(about), caption="Where these numbers come from", index=False)),
+    }
+
+
+def _inline(run_dir: Path, item: dict) -> Markup | str:
+    file = next((run_dir / name for name in item["files"] if name.endswith(".csv")), None)
+    if item["kind"] != "table" or file is None or not file.is_file():
+        return ""
+    frame = pd.read_csv(file)
+    frame.columns = ["" if str(column).startswith("Unnamed") else column for column in frame.columns]
+    return Markup(html_table(frame, caption=item["caption"], index=False))
+
+
+def _values(items: list[dict]) -> pd.DataFrame:
+    columns = ["item", "key", "unit", "published", "recomputed", "reproduced", "ci_low", "ci_high"]
+    rows = [{"item": display.label(item["id"]), **value} for item in items for value in item["values"]]
+    frame = pd.DataFrame(rows, columns=columns)
+    numbers = columns[3:]
+    frame[numbers] = frame[numbers].astype(float).round(2)
+    return frame.dropna(axis="columns", how="all") if len(frame) else frame
+
+
+def _provenance(about: dict) -> pd.DataFrame:
+    rows = []
+    for key, value in about.items():
+        if isinstance(value, dict):
+            value = (
+                json.dumps(value, ensure_ascii=False)
+                if key == "profile"
+                else ", ".join(f"{k} {v}" for k, v in value.items())
+            )
+        rows.append((key.replace("_", " "), str(value)))
+    return pd.DataFrame(rows, columns=["what", "value"])

@@ -1,0 +1,110 @@
+"""`alnet doctor`: what will work on this machine and what won't."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from alnet_lib.core.resources import cores
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding.
+
+    Attributes
+    ----------
+    name : str
+        What was looked at.
+    ok : bool
+        Whether it will work.
+    what : str
+        What was found.
+    needed : bool
+        Whether nothing runs without it.
+    """
+
+    name: str
+    ok: bool
+    what: str
+    needed: bool = False
+
+
+def examine(where: Path | None = None) -> list[Check]:
+    """Look at Python, torch, GPU, kernel, weights and disk.
+
+    Parameters
+    ----------
+    where : Path, optional
+        Folder that runs are written to; default the working directory.
+
+    Returns
+    -------
+    list of Check
+        In the order in which they are shown.
+    """
+    return [_python(), _torch(), _gpu(), _kernel(), *_weights(), _disk(where or Path.cwd())]
+
+
+def _python() -> Check:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    return Check("Python", sys.version_info >= (3, 11), f"{version} (3.11 or newer is needed)", needed=True)
+
+
+def _torch() -> Check:
+    try:
+        import torch
+        import torchvision
+
+        # A CPU-only torch beside the index's torchvision imports but lacks this operator.
+        _ = torch.ops.torchvision.nms
+        return Check("torch", True, f"{torch.__version__}, torchvision {torchvision.__version__}", needed=True)
+    except Exception as error:
+        return Check("torch", False, f"{type(error).__name__}: {error}", needed=True)
+
+
+def _gpu() -> Check:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Check("GPU", False, f"none seen: `paper` would take days on {cores()} processors; smoke and quick run")
+    memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+    return Check("GPU", True, f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB: every profile runs")
+
+
+def _kernel() -> Check:
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+    try:
+        spec = KernelSpecManager().get_kernel_spec("python3")
+        return Check(
+            "Jupyter kernel",
+            True,
+            f"python3, ipykernel {importlib.metadata.version('ipykernel')}: {spec.display_name}",
+            True,
+        )
+    except (NoSuchKernel, importlib.metadata.PackageNotFoundError) as error:
+        return Check("Jupyter kernel", False, f"{error}: run `make test` to install the environment", needed=True)
+
+
+def _weights() -> list[Check]:
+    from alnet_lib.networks import pretrained
+    from alnet_lib.networks.architectures import ARCHITECTURES
+
+    checks = []
+    for name in ARCHITECTURES:
+        try:
+            path = pretrained.find(name)
+            what = f"found, {path.name}" if path else "not at hand: `paper` downloads them, smoke and quick need none"
+            checks.append(Check(f"ImageNet weights of {name}", path is not None, what))
+        except pretrained.WeightsError as error:
+            checks.append(Check(f"ImageNet weights of {name}", False, str(error)))
+    return checks
+
+
+def _disk(where: Path) -> Check:
+    free = shutil.disk_usage(where).free / 2**30
+    return Check("Disk", free > 5, f"{free:.0f} GiB free (quick takes under 1 GiB, the whole synthetic cohort about 2)")

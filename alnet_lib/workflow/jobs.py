@@ -1,0 +1,170 @@
+"""What Snakemake's rules run: one notebook with papermill, or one unit of the backbone comparison.
+
+A failure names notebook, cell and exception and keeps the partial notebook.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import papermill
+import yaml
+from traitlets.config import Config
+
+from alnet_lib.core.files import write_json
+from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.core.resources import NOTEBOOKS_DIR
+from alnet_lib.workflow import recorder
+from alnet_lib.workflow.steps import COMPARISON
+
+
+class UnknownParameter(ValueError):
+    """A parameter that the notebook does not declare: papermill alone would only warn."""
+
+
+def execute(notebook: Path, executed: Path, parameters: dict[str, object]) -> float:
+    """Run a notebook, writing the executed one after every cell.
+
+    Parameters
+    ----------
+    notebook, executed : Path
+        The source, and where the executed notebook goes.
+    parameters : dict
+        Values of its `parameters` cell.
+
+    Returns
+    -------
+    float
+        Seconds.
+
+    Raises
+    ------
+    UnknownParameter
+        A name that the notebook's `parameters` cell does not have.
+    papermill.PapermillExecutionError
+        A cell failed.
+    """
+    declared = papermill.inspect_notebook(str(notebook))
+    if unknown := sorted(set(parameters) - set(declared)):
+        raise UnknownParameter(f"{notebook.stem} has no parameter {', '.join(unknown)}; it has {', '.join(declared)}")
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="alnet-", ignore_cleanup_errors=True) as sockets:
+        papermill.execute_notebook(
+            str(notebook), str(executed), parameters=parameters, progress_bar=False, cwd=str(notebook.parent),
+            config=_kernel(sockets),
+        )  # fmt: skip
+    return time.perf_counter() - began
+
+
+def _kernel(sockets: str) -> Config:
+    # A kernel on TCP can be listened to by others on a shared machine; Windows has no IPC transport. Sockets need a
+    # folder of their own: by default all kernels of a working directory share their names.
+    if sys.platform == "win32":
+        return Config()
+    return Config({"KernelManager": {"transport": "ipc", "ip": str(Path(sockets) / "kernel")}})
+
+
+def run_notebook(executed: Path, parameters: dict[str, object]) -> int:
+    """Execute one of the kit's notebooks for a run.
+
+    Parameters
+    ----------
+    executed : Path
+        Where the executed notebook goes; its stem names the notebook.
+    parameters : dict
+        Of `parameters.yaml`.
+
+    Returns
+    -------
+    int
+        0 when it ran to its end, else 1 with the reason on stderr.
+    """
+    name = executed.stem
+    recorder.forget(Path(str(parameters["run_dir"])), name)
+    print(f"{name}: started", file=sys.stderr, flush=True)
+    try:
+        seconds = execute(NOTEBOOKS_DIR / f"{name}.ipynb", executed, parameters)
+    except papermill.PapermillExecutionError as error:
+        print(f"\n{name} failed in code cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr)
+        print(f"The notebook as far as it came, with the traceback: {executed.resolve()}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        print(f"\n{name} failed: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    print(f"{name}: done in {seconds:.0f} s", file=sys.stderr, flush=True)
+    return 0
+
+
+def run_unit(unit: str, parameters: dict[str, Any], *, threads: int = 0) -> int:
+    """Train what a unit of the comparison lacks, then write its marker.
+
+    Parameters
+    ----------
+    unit : str
+        `<backbone>/<evaluation>`, e.g. `vgg16/fold-1`.
+    parameters : dict
+        Of `parameters.yaml`.
+    threads : int
+        Processors for this unit; 0 leaves it to torch.
+
+    Returns
+    -------
+    int
+        0 when all of the unit is there.
+    """
+    import torch
+
+    from alnet_lib.experiments import backbone_comparison
+    from alnet_lib.workflow.run import Run
+
+    if threads:
+        torch.set_num_threads(threads)
+    run = Run.open(COMPARISON, **parameters)
+    setup = run.setup()
+    backbone, evaluation = unit.split("/")
+    content: list[dict[str, Any]] = []
+    rows = backbone_comparison.train_unit(setup, backbone, evaluation)
+    if not isinstance(rows, Unavailable):
+        kept = rows[["backbone", "evaluation", "fine_tuned_blocks", "validation_accuracy", "testing_accuracy", "key"]]
+        content = kept.astype(object).where(kept.notna(), None).to_dict("records")
+    write_json(run.dir / "comparison" / f"{backbone}-{evaluation}.json", {"unit": unit, "trainings": content})
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `notebook EXECUTED` or `unit NAME`, each with `--parameters FILE`.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Default those of the command line.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    parser = argparse.ArgumentParser(prog="python -m alnet_lib.workflow.jobs", description=__doc__)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    notebook = kinds.add_parser("notebook", help="execute one notebook")
+    notebook.add_argument("executed", type=Path, help="where the executed notebook goes")
+    unit = kinds.add_parser("unit", help="train one unit of the backbone comparison")
+    unit.add_argument("unit", help="<backbone>/<evaluation>, e.g. vgg16/fold-1")
+    unit.add_argument("--threads", type=int, default=0, help="processors for this unit; 0 leaves it to torch")
+    for kind in (notebook, unit):
+        kind.add_argument("--parameters", type=Path, required=True, help="the run's parameters.yaml")
+    given = parser.parse_args(arguments)
+    parameters = yaml.safe_load(given.parameters.read_text(encoding="utf-8"))
+    if given.kind == "unit":
+        return run_unit(given.unit, parameters, threads=given.threads)
+    return run_notebook(given.executed, parameters)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

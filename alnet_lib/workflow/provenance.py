@@ -1,0 +1,106 @@
+"""Where a run's numbers come from: commit, versions, device, profile, cohort, times."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from alnet_lib.core.files import plain, write_json
+
+PACKAGES = (
+    "torch", "torchvision", "pretrainedmodels", "numpy", "pandas", "scikit-learn", "scipy", "statsmodels", "pillow",
+    "opencv-python-headless", "matplotlib", "seaborn", "papermill", "nbconvert", "snakemake",
+)  # fmt: skip
+
+
+def provenance(
+    *, profile: dict[str, Any], cohort: dict[str, Any], device: str, precision: str, seed: int
+) -> dict[str, Any]:
+    """Tell where a run's numbers come from.
+
+    Parameters
+    ----------
+    profile : dict
+        Every setting.
+    cohort : dict
+        Name, kind, counts and hash.
+    device, precision : str
+        Of the trainings.
+    seed : int
+        Of every generator.
+
+    Returns
+    -------
+    dict
+        The arguments, with commit, versions, platform and the time; no name of a host, a user or a folder.
+    """
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {
+        "git_commit": git_commit(),
+        "alnet_lib": importlib.metadata.version("alnet-lib"),
+        "packages": versions,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": device,
+        "precision": precision,
+        "seed": seed,
+        "profile": profile,
+        "cohort": cohort,
+        "begun": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def git_commit() -> str | None:
+    """Name the commit of the checkout that this library lies in.
+
+    Returns
+    -------
+    str or None
+        With `-dirty` when tracked files differ from it; None outside a checkout.
+    """
+    folder = Path(__file__).resolve().parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def write_provenance(run_dir: Path, **about: Any) -> None:
+    """Write <run>/provenance.json.
+
+    Parameters
+    ----------
+    run_dir : Path
+        A run directory.
+    **about : object
+        Arguments of `provenance`.
+    """
+    write_json(run_dir / "provenance.json", plain(provenance(**about)))
+
+
+def notebook_seconds(run_dir: Path) -> dict[str, float]:
+    """Read how long papermill took for each executed notebook.
+
+    Parameters
+    ----------
+    run_dir : Path
+        A run directory.
+
+    Returns
+    -------
+    dict of str to float
+        Notebook to seconds.
+    """
+    seconds = {}
+    for path in sorted((run_dir / "notebooks").glob("*.ipynb")):
+        about = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
+        if about.get("duration"):
+            seconds[path.stem] = round(about["duration"], 1)
+    return seconds

@@ -1,0 +1,125 @@
+"""What a run leaves: items (a table or figure with its values), provenance, results.json (design contracts 3 and 4)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from alnet_lib.core.files import plain, write_json
+from alnet_lib.paper.audit import recomputed
+from alnet_lib.paper.items import ITEMS
+from alnet_lib.paper.values import Value
+from alnet_lib.workflow.provenance import notebook_seconds
+
+
+@dataclass(frozen=True)
+class Item:
+    """A table or figure of the paper, or one beyond it (`extra_...`), as a run records it.
+
+    Attributes
+    ----------
+    id, title, kind : str
+        See `paper.items`; kind is `table` or `figure`.
+    status : str
+        `reproduced` or `unavailable`.
+    reason : str
+        Why it is unavailable.
+    notebook : str
+        What makes it.
+    files : tuple of str
+        Relative to the run directory.
+    values : tuple of Value
+        Its numbers.
+    caption, alt : str
+        Caption, and a figure's text alternative.
+    """
+
+    id: str
+    title: str
+    kind: str
+    status: str
+    reason: str = ""
+    notebook: str = ""
+    files: tuple[str, ...] = ()
+    values: tuple[Value, ...] = ()
+    caption: str = ""
+    alt: str = ""
+
+
+def write_item(run_dir: Path, item: Item) -> None:
+    """Write <run>/items/<id>.json.
+
+    Parameters
+    ----------
+    run_dir : Path
+        A run directory.
+    item : Item
+        What to record; an earlier record of that id is replaced.
+    """
+    write_json(run_dir / "items" / f"{item.id}.json", plain(asdict(item)))
+
+
+def read_items(run_dir: Path) -> list[dict[str, Any]]:
+    """Read every item written so far.
+
+    Parameters
+    ----------
+    run_dir : Path
+        A run directory.
+
+    Returns
+    -------
+    list of dict
+        The paper's items in its order, then those beyond it by notebook and id.
+    """
+    items = [json.loads(path.read_text(encoding="utf-8")) for path in (run_dir / "items").glob("*.json")]
+    order = {id: position for position, id in enumerate(ITEMS)}
+    return sorted(items, key=lambda item: (order.get(item["id"], len(order)), item["notebook"], item["id"]))
+
+
+def forget(run_dir: Path, notebook: str) -> None:
+    """Remove the items of a notebook that is about to run again, so that none outlives the code that made it.
+
+    Parameters
+    ----------
+    run_dir : Path
+        A run directory.
+    notebook : str
+        Name without its ending.
+    """
+    for item in read_items(run_dir):
+        if item["notebook"] == notebook:
+            (run_dir / "items" / f"{item['id']}.json").unlink(missing_ok=True)
+
+
+def collect(run_dir: Path) -> dict[str, Any]:
+    """Merge items and provenance into <run>/results.json.
+
+    Parameters
+    ----------
+    run_dir : Path
+        A run directory.
+
+    Returns
+    -------
+    dict
+        What was written: `provenance` and `items`; items of the paper that no notebook made are unavailable.
+    """
+    items = {item["id"]: item for item in read_items(run_dir)}
+    for id, known in ITEMS.items():
+        if id not in items:
+            reason = f"notebook {known.notebook} has not run"
+            absent = Item(id, known.title, known.kind, "unavailable", reason, known.notebook)
+            items[id] = plain(asdict(absent))
+    follows = recomputed()
+    for value in (value for item in items.values() for value in item["values"]):
+        value["recomputed"] = follows.get(value["key"], value["recomputed"])
+    order = [*ITEMS, *(id for id in items if id not in ITEMS)]
+    file = run_dir / "provenance.json"
+    about = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    about["seconds"] = notebook_seconds(run_dir)
+    content = {"provenance": about, "items": [items[id] for id in order]}
+    write_json(run_dir / "results.json", plain(content))
+    return content

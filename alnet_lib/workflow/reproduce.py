@@ -1,0 +1,152 @@
+"""The chain from the command line: Snakemake orders, papermill executes, one line shows how far it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import yaml
+from filelock import FileLock, Timeout
+
+from alnet_lib.core.arguments import cohort_folders
+from alnet_lib.core.files import write_text
+from alnet_lib.core.profile import Profile
+from alnet_lib.core.resources import SNAKEFILE
+from alnet_lib.core.resources import cores as available
+from alnet_lib.workflow.steps import STEPS, marker, step_name
+
+KEEP_MEMORY = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592"
+"""glibc then keeps the memory that a training step frees for the next step, instead of having every page of it zeroed
+and mapped anew. Other C libraries ignore it."""
+
+
+class RunBusy(RuntimeError):
+    """Another process is working in the same run directory."""
+
+
+def reproduce(
+    run_dir: Path,
+    *,
+    cohort: str,
+    profile: str,
+    data: str = "",
+    cores: int | None = None,
+    until: str = "",
+    force: str = "",
+    dry_run: bool = False,
+    workflow_profile: str = "",
+) -> int:
+    """Bring a run up to date; only what is stale runs.
+
+    Parameters
+    ----------
+    run_dir : Path
+        Made where it is not there.
+    cohort, profile : str
+        Names.
+    data : str
+        Folder or folders of the original download.
+    cores : int, optional
+        Processors; default all.
+    until : str
+        Stop after this step, e.g. `03`.
+    force : str
+        Run this step again although nothing changed.
+    dry_run : bool
+        Only show what would run.
+    workflow_profile : str
+        Folder with a Snakemake profile, e.g. profiles/slurm, that says where jobs run (docs/cluster.md).
+
+    Returns
+    -------
+    int
+        Snakemake's exit code, 0 when all is well.
+
+    Raises
+    ------
+    ProfileError, ValueError
+        Settings or step names that do not exist, before anything runs.
+    RunBusy
+        The run directory is in use.
+    """
+    Profile.load(profile, cohort)
+    run_dir = run_dir.resolve()
+    targets = [marker(step_name(until))] if until else []
+    forced = ["--forcerun", STEPS[step_name(force)].rule] if force else []
+    # A data argument is resolved here, since the notebooks run in their own folder.
+    folders = {name: Path(part).expanduser().resolve() for name, part in cohort_folders(cohort, data).items()}
+    data = ",".join(f"{name}={part}" if len(folders) > 1 else str(part) for name, part in folders.items())
+    run_dir.mkdir(parents=True, exist_ok=True)
+    parameters = {"cohort": cohort, "profile": profile, "data": data, "run_dir": str(run_dir)}
+    command = [
+        sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(run_dir),
+        "--cores", str(cores or available()), *_limits(workflow_profile), "--rerun-incomplete", "--nolock",
+        *(["--dry-run", "--quiet", "host"] if dry_run else ["--quiet", "all"]),
+        *(["--workflow-profile", str(Path(workflow_profile).resolve())] if workflow_profile else []),
+        *forced, "--config", f"cohort={cohort}", f"profile={profile}", f"data={data}", "--", *targets,
+    ]  # fmt: skip
+    try:
+        # The lock dies with the process that holds it, so a killed run needs no unlocking.
+        with FileLock(run_dir / ".lock", timeout=0):
+            text = yaml.safe_dump(parameters, allow_unicode=True)
+            parameter_file = run_dir / "parameters.yaml"
+            if not parameter_file.exists() or parameter_file.read_text(encoding="utf-8") != text:
+                write_text(parameter_file, text)
+            (run_dir / "progress").mkdir(exist_ok=True)
+            for stale in (run_dir / "progress").glob("*.txt"):
+                stale.unlink()
+            with _ShownProgress(run_dir / "progress"):
+                environment = {"GLIBC_TUNABLES": KEEP_MEMORY, **os.environ}
+                return subprocess.run(command, cwd=run_dir, env=environment, check=False).returncode
+    except Timeout as error:
+        raise RunBusy(f"another `alnet reproduce` is at work in {run_dir}") from error
+
+
+def _limits(workflow_profile: str) -> list[str]:
+    # One training at a time on this machine's GPU; without one, or on a cluster, nothing is to be shared.
+    return [] if workflow_profile or not shutil.which("nvidia-smi") else ["--resources", "gpu=1"]
+
+
+class _ShownProgress:
+    """Shows the newest progress line of the running notebooks in the terminal while the block runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._loop, daemon=True)
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join()
+
+    def _loop(self) -> None:
+        terminal = sys.stderr.isatty()
+        seen, printed = 0.0, 0.0
+        while not self.stop.wait(0.5):
+            newest = max(self.folder.glob("*.txt"), key=_modified, default=None)
+            if newest is None or _modified(newest) <= seen:
+                continue
+            seen = _modified(newest)
+            line = f"  {newest.stem[:2]} {newest.read_text(encoding='utf-8')}"
+            if terminal:
+                print(f"\r\033[K{line[:110]}", end="", file=sys.stderr, flush=True)
+            elif time.monotonic() - printed > 20:
+                printed = time.monotonic()
+                print(line, file=sys.stderr, flush=True)
+        if terminal:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,135 @@
+"""Bad input is named by row and file, all of it at once, before anything trains."""
+
+import shutil
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from alnet_lib.cohorts import building
+from alnet_lib.cohorts.document import document
+from alnet_lib.cohorts.manifest import Cohort, CohortError
+from alnet_lib.cohorts.validation import as_frame, validate, validated
+
+
+def changed(cohort: Cohort, **columns: dict[int, str]) -> Cohort:
+    """The cohort with cells of the manifest replaced: column -> {row: value}."""
+    manifest = cohort.manifest.copy()
+    for column, values in columns.items():
+        for row, value in values.items():
+            manifest.loc[row, column] = value
+    return replace(cohort, manifest=manifest)
+
+
+def errors(cohort: Cohort, **options) -> list[str]:
+    return [str(p) for p in validate(cohort, **options) if p.severity == "error"]
+
+
+@pytest.fixture
+def copied(twin, tmp_path):
+    """The drawn cohort with images of its own, to be broken."""
+    shutil.copytree(twin.root, tmp_path / "broken, é")
+    return replace(twin, root=tmp_path / "broken, é")
+
+
+def test_a_good_cohort_has_no_error(twin):
+    assert errors(twin) == []
+
+
+def test_unknown_words_are_all_reported_by_row_and_file(twin):
+    found = errors(
+        changed(twin, cell_type={0: "blastocyte"}, diagnosis={2: "AUL"}, split={5: "valid"}), check_images=False
+    )
+    assert len(found) >= 3
+    for row, word in ((0, "blastocyte"), (2, "AUL"), (5, "valid")):
+        assert any(f"row {row}," in line and word in line and twin.manifest["path"][row] in line for line in found)
+    assert any("known are lymphocyte" in line for line in found)
+
+
+@pytest.mark.parametrize("column", ["path", "cell_type", "smear_id", "split"])
+def test_a_missing_column_is_named(twin, column):
+    found = errors(replace(twin, manifest=twin.manifest.drop(columns=column)))
+    assert found == [f"error: the manifest lacks the column `{column}`. docs/cohorts.md lists them."]
+
+
+def test_an_empty_manifest_and_missing_ids_are_errors(twin):
+    assert any("no row" in line for line in errors(replace(twin, manifest=twin.manifest.head(0))))
+    assert any("row 4" in line and "no smear_id" in line for line in errors(changed(twin, smear_id={4: ""})))
+    twice = twin.manifest["image_id"][0]
+    assert any("used twice" in line for line in errors(changed(twin, image_id={1: twice}), check_images=False))
+
+
+def test_a_smear_on_both_sides_of_the_split_is_an_error(twin):
+    smear = twin.manifest["smear_id"].value_counts().index[0]
+    row = twin.manifest.index[twin.manifest["smear_id"].eq(smear)][0]
+    other = "test" if twin.manifest["split"][row] != "test" else "train"
+    found = errors(changed(twin, split={row: other}), check_images=False)
+    assert any(f"smear `{smear}` is on both sides" in line for line in found)
+
+
+def test_broken_files_are_all_named_at_once(copied):
+    picture = Image.open(copied.file(0))
+    copied.file(1).unlink()
+    copied.file(2).write_bytes(b"")
+    copied.file(3).write_text("cell")
+    copied.file(4).write_bytes(copied.file(4).read_bytes()[:-200])
+    picture.convert("L").save(copied.file(5))
+    found = errors(copied)
+    reasons = ("missing", "zero bytes", "not an image", "truncated", "greyscale")
+    assert len(found) == 5
+    for row, reason in enumerate(reasons, start=1):
+        assert any(line.startswith(f"error: row {row},") and reason in line for line in found), reason
+    with pytest.raises(CohortError, match="has 5 errors, nothing was trained"):
+        validated(copied)
+
+
+def test_a_truncated_file_is_used_and_counted_where_the_profile_says_so(copied):
+    copied.file(4).write_bytes(copied.file(4).read_bytes()[:-200])
+    assert any("truncated" in note for note in validated(copied, allow_truncated=True).notes)
+
+
+def test_the_same_picture_twice_is_an_error_across_splits_and_a_warning_within(copied):
+    train = copied.manifest.index[copied.manifest["split"].eq("train")]
+    test = copied.manifest.index[copied.manifest["split"].eq("test")]
+    shutil.copy(copied.file(train[0]), copied.file(train[1]))
+    assert errors(copied) == []
+    assert any("same image" in p.what for p in validate(copied))
+    shutil.copy(copied.file(train[0]), copied.file(test[0]))
+    found = errors(copied)
+    assert len(found) == 1 and "same image" in found[0] and f"row {test[0]}" in found[0]
+
+
+def test_a_class_without_training_images_is_a_warning(twin):
+    rows = twin.manifest.index[twin.manifest["cell_type"].eq("monoblast") & twin.manifest["split"].eq("train")]
+    told = validate(replace(twin, manifest=twin.manifest.drop(index=rows)), check_images=False)
+    assert any("`monoblast` is empty" in p.what and p.severity == "warning" for p in told)
+
+
+def test_problems_make_a_table(twin):
+    frame = as_frame(validate(changed(twin, cell_type={0: "?"}), check_images=False))
+    assert list(frame.columns) == ["severity", "row", "path", "what", "fix"] and len(frame)
+
+
+def test_a_saved_cohort_comes_back_equal(twin, tmp_path):
+    twin.save(tmp_path / "copy")
+    again = Cohort.load(tmp_path / "copy")
+    pd.testing.assert_frame_equal(again.manifest, twin.manifest)
+    assert again.content_hash == twin.content_hash and again.files == twin.files
+    with pytest.raises(CohortError, match="alnet cohort build"):
+        Cohort.load(tmp_path)
+
+
+def test_unknown_cohorts_and_unwritable_folders_are_refused(tmp_path):
+    with pytest.raises(CohortError, match="known are synthetic"):
+        building.build("nobody", tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CohortError, match="cannot be written"):
+        building.build("synthetic", tmp_path / "file" / "below", fraction=0.004)
+
+
+def test_docs_of_the_cohorts_are_those_of_the_adapters():
+    from pathlib import Path
+
+    written = Path(__file__).parents[2] / "docs" / "cohorts.md"
+    assert written.read_text(encoding="utf-8") == document(), "run `python -m alnet_lib.cohorts > docs/cohorts.md`"

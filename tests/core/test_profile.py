@@ -1,0 +1,37 @@
+"""Profiles: the paper's numbers are in `paper`, mistakes are named, seeds are named for their purpose."""
+
+import pytest
+
+from alnet_lib.core.profile import Profile, ProfileError
+from alnet_lib.core.resources import PROFILES_DIR
+
+
+@pytest.mark.parametrize("name", ["smoke", "quick", "paper"])
+def test_profiles_in_the_repository_are_valid_for_every_cohort(name):
+    for cohort in ("synthetic", "jhu_apl"):
+        assert Profile.load(name, cohort).name == name
+
+
+def test_paper_profile_is_the_papers_protocol():
+    paper = Profile.load("paper")
+    assert (paper.module_1.iterations, paper.module_1.batch_size) == (470, 64)
+    assert (paper.module_1.backbone, paper.module_2.backbone) == ("vgg16", "vgg19")
+    assert (paper.module_1.upsample_target, paper.module_2.upsample_target) == (2500, 2900)
+    assert (paper.comparison.folds, paper.comparison.fine_tuned_blocks) == (5, (1, 2, 3, 4, 5))
+    assert (paper.image_size, paper.weights, paper.rotation, paper.augmentations_per_image) == (224, "imagenet", 60, 4)
+
+
+def test_unknown_profile_and_unknown_setting_are_named(tmp_path):
+    with pytest.raises(ProfileError, match=r"no profile `fast`: known are paper, quick, smoke"):
+        Profile.load("fast")
+    text = (PROFILES_DIR / "quick.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(text + "\nlearning_rat: 1\nscale: 7\n")
+    with pytest.raises(ProfileError) as caught:
+        Profile.load("mine", directory=tmp_path)
+    assert "learning_rat" in str(caught.value) and "scale" in str(caught.value)
+
+
+def test_generators_differ_by_purpose_and_repeat():
+    profile = Profile.load("smoke")
+    a, b, c = (profile.generator(p).random() for p in ("plan", "plan", "validation"))
+    assert a == b != c

@@ -1,0 +1,134 @@
+"""Numbers about feature maps have their known values."""
+
+import numpy as np
+import pytest
+import torch
+
+from alnet_lib.core.profile import Profile
+from alnet_lib.core.vocabulary import LABELS
+from alnet_lib.evaluation.explanation import augmentation, feature_maps, regions
+from alnet_lib.experiments.preparation import Setup
+from alnet_lib.networks import activations
+from alnet_lib.networks.building import build
+
+
+def test_the_papers_layer_has_256_maps_and_hooks_are_removed():
+    network = build("vgg16", ("a", "b"), 32).train()
+    block, layer, number = activations.PAPERS_MAP
+    maps = activations.activations(network, torch.rand(2, 3, 32, 32), block, layer)
+    assert maps.shape == (2, 256, 8, 8) and number <= 256
+    assert (maps >= 0).all()
+    assert network.training
+    assert not activations.convolution(network, block, layer)._forward_hooks
+
+
+def test_a_layer_that_is_not_there_is_named():
+    network = build("vgg16", ("a", "b"), 32)
+    with pytest.raises(ValueError, match="block 1 of vgg16 has 2"):
+        activations.convolution(network, 1, 3)
+    with pytest.raises(ValueError, match="block 6"):
+        activations.convolution(network, 6, 1)
+
+
+def test_entropy_and_peak_of_known_histograms():
+    uniform = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert feature_maps.histogram_summary(uniform)["entropy"] == pytest.approx(8)
+    assert feature_maps.histogram_summary(uniform)["peak_width"] == 256
+    flat = np.full((8, 8), 100, np.uint8)
+    assert feature_maps.histogram_summary(flat) == {"peak_position": 100, "peak_width": 8, "entropy": 0, "dark": 0}
+    two = np.repeat(np.array([10, 200], np.uint8), 32).reshape(8, 8)
+    assert feature_maps.histogram_summary(two)["entropy"] == pytest.approx(1)
+    assert feature_maps.histogram_summary(two)["dark"] == 0.5
+
+
+def test_grey_spans_0_to_255_and_a_constant_map_is_black():
+    assert set(feature_maps.to_grey(np.array([[0.0, 3.0]])).ravel()) == {0, 255}
+    assert feature_maps.to_grey(np.ones((2, 2))).max() == 0
+
+
+def test_a_map_that_is_the_mask_agrees_and_noise_does_not():
+    mask = np.zeros((60, 60), bool)
+    mask[15:45, 15:45] = True
+    assert feature_maps.edge_agreement(mask.astype(float), mask) > 0.98
+    noise = [feature_maps.edge_agreement(np.random.default_rng(i).random((60, 60)), mask) for i in range(10)]
+    assert np.mean(noise) == pytest.approx(0.5, abs=0.05)
+    assert np.isnan(feature_maps.edge_agreement(np.ones((4, 4)), np.zeros((60, 60), bool)))
+
+
+@pytest.fixture(scope="module")
+def profile():
+    settings = {"image_size": 48, "feature_map_cells": 2, "bootstrap": 20}
+    return Profile.load("quick").model_copy(update=settings)
+
+
+@pytest.fixture(scope="module")
+def pixels(twin):
+    return np.random.default_rng(0).integers(0, 255, (len(twin.manifest), 48, 48, 3), dtype=np.uint8)
+
+
+def test_statistics_have_a_row_for_each_group_and_network_and_repeat(twin, pixels, profile):
+    nets = {"original": build("vgg16", ("a", "b"), 48, seed=1), "ALNet": build("vgg16", ("a", "b"), 48, seed=2)}
+    found, again = (feature_maps.statistics(twin, pixels, profile, nets) for _ in range(2))
+    frame = found.frame
+    assert frame.equals(again.frame) and frame["network"].tolist()[:2] == ["original", "ALNet"]
+    assert frame["cells"].max() <= 2 and frame["edges, cell"].notna().any()
+    assert (frame["entropy, low"] <= frame["entropy"] + 1e-9).all()
+    mean = frame.loc[frame["network"].eq("ALNet"), "entropy"].mean()
+    assert found.facts["entropy_ALNet"] == pytest.approx(mean)
+
+
+def test_cell_types_list_granulocytes_only_of_the_synthetic_cohort(twin, pixels, profile):
+    rows = feature_maps.cell_types(twin, pixels, profile)
+    assert rows.facts["listed"].startswith("A: neutrophil, eosinophil, basophil, lymphocytes")
+    assert [len(row) for row in rows.pictures.values()] == rows.frame.groupby("row").size().tolist()
+    assert all(picture.shape == (48, 48, 3) for row in rows.pictures.values() for picture in row)
+    from dataclasses import replace
+
+    assert "neutrophil" not in feature_maps.cell_types(replace(twin, name="other"), pixels, profile).facts["listed"]
+
+
+def test_figure_7_prefers_testing_cells_and_says_when_there_are_none(twin):
+    choice = feature_maps.figure_7_cells(twin.manifest, np.random.default_rng(0))
+    assert twin.manifest["split"].iloc[list(choice.rows.values())].eq("test").all()
+    assert feature_maps.grid_cell(choice) == next(iter(choice.rows.values()))
+    none = feature_maps.figure_7_cells(twin.manifest.assign(cell_type="monocyte"), np.random.default_rng(0))
+    assert not none and "myeloid" in none.reason and feature_maps.grid_cell(none) == 0
+
+
+def test_regions_of_synthetic_cells_are_their_masks(twin, profile):
+    row = twin.manifest.iloc[0].to_dict()
+    region = regions.regions(twin, profile, row)
+    cell, _ = regions.reference_masks(twin, profile, row)
+    assert region.shape == (48, 48) and set(np.unique(region)) <= {0, 1, 2}
+    assert (region < 2).mean() > cell.mean() * 0.8
+
+
+def test_the_augmentation_example_begins_with_the_original(twin, pixels, profile):
+    found = augmentation.augmentation_example(twin.manifest, pixels, profile)
+    (pictures,) = found.pictures.values()
+    first = np.flatnonzero(twin.manifest["cell_type"].eq("b_lymphoblast") & twin.manifest["split"].eq("train"))[0]
+    np.testing.assert_array_equal(pictures[0], pixels[first])
+    assert found.labels[0] == "original" and len(pictures) == len(found.labels) == 5
+    assert found.facts["cell_type"] == "B-lymphoblast"
+
+
+def test_augmentation_check_measures_a_network_that_always_predicts_one_class(twin, pixels, profile, tmp_path):
+    from types import SimpleNamespace
+
+    from alnet_lib.core.outcomes import Unavailable
+    from alnet_lib.diagnosis.tasks import MODULE_1
+    from alnet_lib.experiments.datasets import CellImages
+
+    class First(torch.nn.Module):
+        def preprocessing(self, x):
+            return x
+
+        def forward(self, x):
+            return torch.eye(5)[torch.zeros(len(x), dtype=torch.long)]
+
+    setup = Setup(CellImages(twin.manifest, pixels), profile, tmp_path)
+    trained = SimpleNamespace(network=First(), options=SimpleNamespace(device="cpu"))
+    frame = augmentation.augmentation_check(setup, {"module_1": trained, "module_2": Unavailable("none")}).frame
+    assert frame["class"].tolist() == [LABELS[name] for name in MODULE_1.classes] and set(frame["module"]) == {"1"}
+    assert frame["untouched"].tolist() == frame["turned"].tolist() == [100, 0, 0, 0, 0]
+    assert augmentation.augmentation_check(setup, {"module_1": Unavailable("too few")}).reason == "too few"

@@ -1,0 +1,126 @@
+"""The classical pipelines choose on training smears, cope with what is missing, and repeat bit for bit."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.experiments import classical, colour_and_size
+from alnet_lib.experiments.datasets import COLOUR_BINS, described
+
+RNG = np.random.default_rng(11)
+
+
+@pytest.fixture(scope="module")
+def cells():
+    """300 cells of three classes in 30 smears; 6 of 20 features tell the classes, some cells have none."""
+    labels = np.repeat(np.array(["lymphocyte", "monocyte", "myeloid_blast"]), 100)
+    values = RNG.normal(size=(300, 20))
+    values[:, :6] += 2.0 * (np.unique(labels, return_inverse=True)[1])[:, None]
+    values[::50] = np.nan
+    groups = np.repeat(np.arange(30), 10).astype(str)
+    return values, labels, groups
+
+
+@pytest.mark.parametrize("method", list(classical.METHODS))
+def test_every_method_learns_what_can_be_told(cells, method, monkeypatch):
+    forest, grid = classical.METHODS["RF"]
+    monkeypatch.setitem(classical.METHODS, "RF", (clone(forest).set_params(n_estimators=40, n_jobs=1), grid))
+    values, labels, groups = cells
+    fitted = classical.search(method, values, labels, groups, selected=(8,), folds=3, seed=1)
+    assert (fitted.predict(values) == labels).mean() > 0.9
+    again = classical.search(method, values, labels, groups, selected=(8,), folds=3, seed=1)
+    assert (again.predict(values) == fitted.predict(values)).all() and again.best_params_ == fitted.best_params_
+
+
+def test_selection_keeps_the_telling_features(cells):
+    values, labels, groups = cells
+    fitted = classical.search("LDA", values, labels, groups, selected=(6,), folds=3, seed=1)
+    kept = fitted.best_estimator_["select"].get_support()
+    assert kept[:6].sum() >= 5
+
+
+def test_no_smear_is_on_both_sides_of_a_fold(cells):
+    values, labels, groups = cells
+    fitted = classical.search("Bayes", values, labels, groups, selected=(8, 20), folds=3, seed=1)
+    for train, test in fitted.cv.split(values, labels, groups):
+        assert not set(groups[train]) & set(groups[test])
+
+
+def test_a_rare_class_does_not_stop_the_search(cells):
+    values, labels, groups = cells
+    kept = np.r_[0:200, 200:202]
+    fitted = classical.search("LDA", values[kept], labels[kept], groups[kept], selected=(8,), folds=3, seed=1)
+    assert len(fitted.predict(values)) == 300
+
+
+def test_sensitivities_of_a_row_by_hand():
+    reference, predicted = ["lymphocyte"] * 4 + ["monocyte"] * 2, ["lymphocyte"] * 3 + ["monocyte"] * 3
+    rows = pd.DataFrame({"reference": [reference], "predicted": [predicted]}, index=["LDA"])
+    found = classical.sensitivities(rows)
+    assert found["value"].to_dict() == {"lymphocyte": 75.0, "monocyte": 100.0}
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    """Two of the methods are enough."""
+    monkeypatch.setattr(classical, "METHODS", {name: classical.METHODS[name] for name in ("LDA", "Bayes")})
+
+
+def test_the_comparison_is_fitted_on_training_and_judged_on_testing_images(setup, features, fast):
+    rows = classical.compare(setup, features)
+    test = setup.data.manifest["split"].eq("test")
+    assert rows.index.tolist() == ["LDA", "Bayes"]
+    assert rows["accuracy"].gt(80).all() and rows["reference"].map(len).eq(test.sum()).all()
+    assert (
+        rows["not_segmented"].eq((features["segmented"][test] == 0).sum()).all() and (rows["low"] < rows["high"]).all()
+    )
+    pd.testing.assert_frame_equal(
+        classical.saved(setup.folder).drop(columns=classical.LISTS), rows.drop(columns=classical.LISTS)
+    )
+    assert not set(classical.LISTS) & set(classical.listed(rows).frame)
+    assert "table_12.LDA.accuracy" in {value.key for value in classical.values(rows)}
+    swapped = setup.data.manifest.assign(cell_type=setup.data.manifest["cell_type"].where(~test, "lymphocyte"))
+    classical.METHODS.pop("Bayes")
+    other = classical.compare(replace(setup, data=setup.data.with_manifest(swapped)), features)
+    assert other.loc["LDA", "predicted"] == rows.loc["LDA", "predicted"], "testing labels are not learned from"
+
+
+def test_nothing_to_compare_passes_through(setup, features, fast):
+    one = replace(setup, data=setup.data.with_manifest(setup.data.manifest.assign(cell_type="lymphocyte")))
+    rows = classical.compare(one, features)
+    assert isinstance(rows, Unavailable) and classical.listed(rows) is rows and classical.values(rows) == ()
+    assert classical.sensitivities(rows) is rows and isinstance(classical.saved(one.folder), Unavailable)
+    assert isinstance(classical.importance(one, features), Unavailable)
+
+
+def test_importance_finds_the_features_that_tell_the_groups(setup, features):
+    assert classical.importance(setup, features).index[0] == "nucleus_area"
+
+
+def test_apl_is_told_from_aml_by_features_of_training_patients(setup, features):
+    cells = setup.data.manifest.sample(frac=1, random_state=0)
+    found = classical.apl_probability(setup, features, cells)
+    own = cells.loc[found.index]
+    assert set(own["diagnosis"]) == {"APL", "AML"} and found.between(0, 1).all()
+    assert found[own["diagnosis"].eq("APL")].median() > 0.9 > 0.1 > found[own["diagnosis"].eq("AML")].median()
+    hidden = classical.apl_probability(setup, features, cells.assign(immature=cells["split"].ne("external")))
+    assert set(cells.loc[hidden.index, "split"]) == {"train", "test"}
+    few = cells[~(cells["diagnosis"].eq("APL") & cells["patient_id"].str.endswith(("p0", "p1")))]
+    assert isinstance(classical.apl_probability(setup, features, few), Unavailable)
+
+
+def test_colour_and_size_are_judged_like_any_method(setup, features):
+    found = colour_and_size.baseline(setup, features)
+    assert found.frame["task"].tolist() == ["module 1", "six groups"] and found.frame["accuracy"].gt(90).all()
+    assert [value.key for value in found.values] == ["floor.module_1.accuracy", "floor.six_groups.accuracy"]
+    cells = described(setup.data, features)
+    row = classical.judge(colour_and_size.ColourAndSize(), cells, colour_and_size.TASKS["module 1"])
+    assert row["accuracy"] == found.frame["accuracy"].iloc[0]
+    assert set(row) == set(
+        classical.judge(classical.Handcrafted("LDA", setup.profile.classical, 1), cells, colour_and_size.MODULE_1)
+    )
+    assert cells[COLOUR_BINS[:16]].sum(axis=1).to_numpy() == pytest.approx(1)

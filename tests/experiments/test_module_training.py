@@ -1,0 +1,56 @@
+"""A training is loaded when it is finished, repeated when settings change, and continued when it was cut short."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.diagnosis.tasks import MODULE_1, MODULE_2
+from alnet_lib.experiments import datasets, module_training
+from alnet_lib.training import fitting
+
+
+def test_a_finished_training_is_loaded_and_a_changed_one_repeated(setup, monkeypatch):
+    first = module_training.train(setup, MODULE_1, setup.profile.module_1)
+    fit = fitting.fit
+    monkeypatch.setattr(fitting, "fit", None)
+    again = module_training.train(setup, MODULE_1, setup.profile.module_1)
+    assert again.validation_accuracy == first.validation_accuracy and again.counts.equals(first.counts)
+    for name, value in first.network.state_dict().items():
+        assert torch.equal(value, again.network.state_dict()[name]), name
+    monkeypatch.setattr(fitting, "fit", fit)
+    longer = setup.profile.module_1.model_copy(update={"iterations": 5})
+    assert len(module_training.train(setup, MODULE_1, longer).history) == 5
+
+
+def test_a_training_that_was_cut_short_continues_with_the_same_numbers(setup, tmp_path):
+    whole = module_training.train(setup, MODULE_1, setup.profile.module_1)
+
+    def cut(done, _):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    broken = replace(setup, folder=tmp_path / "cut", progress=lambda *_: cut)
+    with pytest.raises(KeyboardInterrupt):
+        module_training.train(broken, MODULE_1, setup.profile.module_1)
+    seen = []
+    resumed = replace(broken, progress=lambda *_: lambda done, _: seen.append(done))
+    trained = module_training.train(resumed, MODULE_1, setup.profile.module_1)
+    assert seen == [3, 4], "two iterations were saved"
+    np.testing.assert_array_equal(trained.history["loss"], whole.history["loss"])
+    assert not list((tmp_path / "cut" / "models").glob("*.checkpoint"))
+
+
+def test_counts_are_those_of_the_plan_and_of_the_one_validation_split(setup):
+    trained = module_training.train(setup, MODULE_1, setup.profile.module_1)
+    planned = datasets.planned(setup.data.manifest, MODULE_1, setup.profile)
+    assert trained.counts[["train", "validation"]].to_numpy().tolist() == planned.to_numpy().tolist()
+    assert trained.counts["train, balanced"].ge(trained.counts["train"]).all()
+
+
+def test_a_task_without_two_classes_says_what_is_lacking(setup):
+    data = setup.data.with_manifest(setup.data.manifest.replace({"cell_type": {"b_lymphoblast": "myeloblast"}}))
+    found = module_training.train(replace(setup, data=data), MODULE_2, setup.profile.module_2)
+    assert isinstance(found, Unavailable) and "lacks B-Lymphoblasts" in found.reason

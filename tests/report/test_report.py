@@ -1,0 +1,154 @@
+"""Tables, items, results.json and pages: escaped, complete, without the network."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+from alnet_lib import paper
+from alnet_lib.figures import display, tables
+from alnet_lib.paper import values
+from alnet_lib.report import rendering
+from alnet_lib.workflow import provenance, recorder
+
+NASTY = '<script>alert("x")</script>'
+
+
+class _Page(HTMLParser):
+    """Tags with their attributes, and whether every table has a caption."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def all(self, name):
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1234, "1,234"),
+        (0.5, "0.5"),
+        (2.0, "2"),
+        (None, ""),
+        (float("nan"), ""),
+        (np.True_, "yes"),
+        (12345.678, "12,346"),
+    ],
+)
+def test_text_of_cells(value, shown):
+    assert tables.text(value) == shown
+
+
+def test_tables_escape_names_and_head_their_rows():
+    frame = pd.DataFrame({NASTY: [1, 2], "b": ["<b>", "&"]}, index=pd.Index([NASTY, "x"], name="row"))
+    text = tables.html_table(frame, caption=NASTY)
+    assert "<script>" not in text and "<b>" not in text
+    page = _Page(text)
+    assert [a["scope"] for a in page.all("th")] == ["col"] * 3 + ["row"] * 2
+    assert len(page.all("caption")) == 1
+
+
+def test_long_names_may_wrap_and_short_ones_and_numbers_do_not():
+    frame = pd.DataFrame(
+        {"a": ["table_05.vgg16.training_minutes", "a.b_c", NASTY + "_" + "x" * 20], "b": [0.5, 1.25, 2]}
+    )
+    text = tables.html_table(frame, caption="", index=False)
+    assert "table_<wbr>05.<wbr>vgg16.<wbr>training_<wbr>minutes" in text and ">a.b_c<" in text and ">1.25<" in text
+    assert "<script>" not in text and len(_Page(text).all("wbr")) == text.count("<wbr>")
+
+
+def test_items_come_back_in_the_papers_order_and_nan_becomes_null(tmp_path):
+    value = values.Value("table_04.x", "%", reproduced=np.float64("nan"), ci_low=np.float32(1.5))
+    for id in ("extra_table_b", "figure_01", "table_12", "table_02"):
+        recorder.write_item(tmp_path, recorder.Item(id, id, "table", "reproduced", notebook="01", values=(value,)))
+    items = recorder.read_items(tmp_path)
+    assert [item["id"] for item in items] == ["table_02", "table_12", "figure_01", "extra_table_b"]
+    assert items[0]["values"][0]["reproduced"] is None and items[0]["values"][0]["ci_low"] == 1.5
+    recorder.forget(tmp_path, "01")
+    assert recorder.read_items(tmp_path) == []
+
+
+def test_what_nobody_made_is_unavailable_with_its_notebook(tmp_path):
+    content = recorder.collect(tmp_path)
+    assert [item["id"] for item in content["items"]] == list(paper.ITEMS)
+    assert all(item["status"] == "unavailable" and "has not run" in item["reason"] for item in content["items"])
+    assert json.loads((tmp_path / "results.json").read_text()) == content
+
+
+def test_provenance_names_no_folder_and_no_host():
+    about = provenance.provenance(profile={}, cohort={}, device="cpu", precision="float32", seed=1)
+    assert about["packages"]["torch"] and about["python"]
+    assert not re.search(r"/(home|root|work|tmp|Users)\b", json.dumps(about))
+
+
+@pytest.fixture
+def rendered(tmp_path):
+    """A report of one notebook with hostile names in title, caption, path and output."""
+    item = recorder.Item(
+        "table_02", NASTY, "table", "reproduced", notebook="01_data_audit", files=("tables/table_02.csv",),
+        caption=NASTY, values=(values.Value(NASTY, "%", reproduced=1.0),),
+    )  # fmt: skip
+    (tmp_path / "tables").mkdir()
+    pd.DataFrame({NASTY: [NASTY]}).to_csv(tmp_path / "tables" / "table_02.csv", index=False)
+    recorder.write_item(tmp_path, item)
+    about = {"kind": "private", "images": 1, "smears": 1, "patients": 1, "name": NASTY}
+    provenance.write_provenance(
+        tmp_path, profile={"name": "smoke"}, cohort=about, device="cpu", precision="float32", seed=1
+    )
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("# The title & <i>more</i>"), nbformat.v4.new_markdown_cell("## Part one")]
+    )
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks" / "01_data_audit.ipynb")
+    return rendering.render(tmp_path).parent
+
+
+def test_hostile_names_are_escaped_on_every_page(rendered):
+    for path in rendered.glob("*.html"):
+        assert "<script>alert" not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_pages_ask_no_network_and_carry_banner_provenance_and_contents(rendered):
+    for path in rendered.glob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        page = _Page(text)
+        loaded = [a.get("src") for a in page.all("script")] + [a.get("href") for a in page.all("link")]
+        assert loaded == ["report.js", "report.css"]
+        assert "Research use only" in text and "torch" in text and "seed 1" in text
+        assert {"class": "skip", "href": "#main"} in page.all("a")
+    assert "http" not in (rendered / "report.css").read_text() + (rendered / "report.js").read_text()
+    assert 'href="#part-one"' in (rendered / "01_data_audit.html").read_text(encoding="utf-8")
+
+
+def test_the_index_has_an_entry_for_every_table_and_figure(rendered):
+    text = (rendered / "index.html").read_text(encoding="utf-8")
+    for id in paper.ITEMS:
+        assert display.label(id) in text
+    assert "notebook 07_scorecard has not run" in text
+
+
+def test_the_gallerys_style_leaves_the_notebooks_cells_alone():
+    style = (Path(rendering.__file__).parent / "templates" / "report.css").read_text(encoding="utf-8")
+    loose = re.findall(r"(?:^|[},])\s*\.cell\b[^{]*", style, flags=re.MULTILINE)
+    assert not loose, "nbconvert calls a notebook's cells `.cell` too"
+
+
+def test_a_caution_of_combined_sources_stands_on_every_page(rendered, monkeypatch):
+    assert not any("caution" in path.read_text(encoding="utf-8") for path in rendered.glob("*.html"))
+    monkeypatch.setattr(rendering.cautions, "caution", lambda run_dir: NASTY)
+    pages = list(rendering.render(rendered.parent).parent.glob("*.html"))
+    assert len(pages) == 2
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        assert 'class="banner caution"' in text and "&lt;script&gt;alert" in text and "<script>alert" not in text

@@ -1,0 +1,119 @@
+"""fit: learns, resumes to the same numbers, freezes what it should, stops on a loss that is not finite."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from alnet_lib.imaging import augmentation
+from alnet_lib.networks.building import build
+from alnet_lib.training import fitting
+from alnet_lib.training.fitting import TrainingDiverged
+from alnet_lib.training.options import Options
+
+OPTIONS = Options(iterations=6, batch_size=8, lr_min=1e-4, lr_max=1e-3, checkpoint_every=3, label="squeezenet1_1, test")
+
+
+def network(seed=0):
+    return build("squeezenet1_1", ("dark", "red"), 32, seed=seed, dropout=0.3)
+
+
+def plan(images):
+    return augmentation.balancing_plan(images.labels, 25, np.random.default_rng(1))
+
+
+def test_learns_two_colours(images):
+    options = dataclasses.replace(OPTIONS, iterations=40)
+    result = fitting.fit(network(), images, plan(images), images, options)
+    assert result.validation_accuracy >= 0.9
+    assert result.history["loss"].iloc[-5:].mean() < result.history["loss"].iloc[:5].mean()
+
+
+def test_learning_rate_is_one_triangle(images):
+    rates = fitting.fit(network(), images, plan(images), images, OPTIONS).history["learning_rate"].tolist()
+    assert rates == pytest.approx([1e-4, 4e-4, 7e-4, 1e-3, 7e-4, 4e-4])
+
+
+def test_a_killed_training_ends_with_the_same_numbers(images, tmp_path):
+    whole, killed, again = network(), network(), network(seed=5)
+    undisturbed = fitting.fit(whole, images, plan(images), images, OPTIONS)
+
+    class Killed(Exception):
+        pass
+
+    def kill(done, total):
+        if done == 5:
+            raise Killed
+
+    path = tmp_path / "checkpoint"
+    with pytest.raises(Killed):
+        fitting.fit(killed, images, plan(images), images, OPTIONS, checkpoint=path, progress=kill)
+    continued = fitting.fit(again, images, plan(images), images, OPTIONS, checkpoint=path)
+    assert continued.resumed_at == 3
+    assert continued.history["loss"].tolist() == undisturbed.history["loss"].tolist()
+    for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("blocks", [1, 3, 5])
+def test_only_the_last_blocks_and_the_head_change(images, blocks):
+    start, net = network(), network()
+    fitting.fit(net, images, plan(images), images, dataclasses.replace(OPTIONS, fine_tuned_blocks=blocks, iterations=2))
+    for index, (before, after) in enumerate(zip(start.blocks, net.blocks, strict=True)):
+        weights = [(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True)]
+        changed = any(not torch.equal(a, b) for a, b in weights)
+        assert changed == (index >= 5 - blocks and bool(weights))
+
+
+def test_frozen_batch_norm_keeps_its_statistics(images):
+    net = build("densenet121", ("dark", "red"), 32)
+    before = net.blocks[0].norm0.running_mean.clone()
+    fitting.fit(net, images, plan(images), images, dataclasses.replace(OPTIONS, fine_tuned_blocks=1, iterations=2))
+    assert torch.equal(net.blocks[0].norm0.running_mean, before)
+    assert not torch.equal(net.blocks[4].norm5.running_mean, torch.zeros(1024))
+
+
+def test_a_loss_that_is_not_finite_stops_with_a_name(images):
+    net = network()
+    with torch.no_grad():
+        net.head.fc3.weight.fill_(float("nan"))
+    with pytest.raises(TrainingDiverged, match=r"squeezenet1_1, test: the loss is nan at iteration 1 of 6"):
+        fitting.fit(net, images, plan(images), images, OPTIONS)
+
+
+def test_out_of_memory_halves_the_micro_batch_and_says_so(images, monkeypatch):
+    net = network()
+    forward = net.preprocessing.__class__.__call__
+
+    def limited(self, x):
+        if len(x) > 2 and not torch.is_inference_mode_enabled():
+            raise torch.OutOfMemoryError("planted")
+        return forward(self, x)
+
+    monkeypatch.setattr(net.preprocessing.__class__, "__call__", limited)
+    result = fitting.fit(net, images, plan(images), images, dataclasses.replace(OPTIONS, iterations=2))
+    assert result.micro_batch == 2
+    assert len(result.notes) == 2 and "out of memory" in result.notes[0]
+
+
+def test_accumulated_gradients_equal_the_whole_batch(images):
+    nets = [build("squeezenet1_1", ("dark", "red"), 32, dropout=0.0) for _ in range(2)]
+    losses = []
+    for net, micro in zip(nets, (8, 3), strict=True):
+        result = fitting.Fitted(None, 0.0, 0.0, micro_batch=micro)
+        prefix, tail = net.parts(5)
+        optimizer = torch.optim.SGD(tail.parameters(), lr=0.1)
+        entries = np.arange(8)
+        losses.append(fitting.step(net, prefix, tail, images, plan(images), entries, 0, OPTIONS, optimizer, result))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_no_image_and_too_many_labels_are_refused(images):
+    with pytest.raises(ValueError, match="no training image"):
+        fitting.fit(network(), images.take(np.array([], int)), plan(images), images, OPTIONS)
+    with pytest.raises(ValueError, match="labels go up to 2"):
+        bad = dataclasses.replace(images, labels=images.labels + 1)
+        fitting.fit(network(), bad, plan(images), images, OPTIONS)
