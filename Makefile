@@ -22,7 +22,7 @@ test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(if $(FAST),-m 'not slow')
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(if $(FAST),-m 'not slow')
 
 lint: $(STAMP)
 	$(BIN)/ruff check --fix .

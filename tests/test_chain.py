@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from alnet_lib import paper
-from alnet_lib.cohorts.adapters.source import SOURCES
 from alnet_lib.report import explorer
 from alnet_lib.workflow.run import Run
 from alnet_lib.workflow.steps import STEPS
@@ -38,7 +37,6 @@ def smoke(tmp_path_factory):
     return folder
 
 
-@pytest.mark.xdist_group("chain")
 def test_every_table_and_figure_is_there_or_says_why_not(smoke):
     items = {item["id"]: item for item in json.loads((smoke / "results.json").read_text())["items"]}
     assert list(items)[: len(paper.ITEMS)] == list(paper.ITEMS)
@@ -56,7 +54,6 @@ def test_every_table_and_figure_is_there_or_says_why_not(smoke):
     assert {id for id in paper.ITEMS if items[id]["status"] == "unavailable"} <= {"table_09b"}
 
 
-@pytest.mark.xdist_group("chain")
 def test_values_carry_what_the_paper_printed(smoke):
     known = paper.record()
     items = json.loads((smoke / "results.json").read_text())["items"]
@@ -67,7 +64,6 @@ def test_values_carry_what_the_paper_printed(smoke):
         assert value["published"] == known.loc[value["key"], "value"], value["key"]
 
 
-@pytest.mark.xdist_group("chain")
 def test_provenance_is_whole_and_names_no_folder(smoke):
     about = json.loads((smoke / "results.json").read_text())["provenance"]
     assert about["profile"]["name"] == "smoke" and about["cohort"]["kind"] == "synthetic"
@@ -76,7 +72,6 @@ def test_provenance_is_whole_and_names_no_folder(smoke):
         assert str(smoke) not in path.read_text(encoding="utf-8"), path.name
 
 
-@pytest.mark.xdist_group("chain")
 def test_the_report_has_no_warning_no_traceback_and_no_address_to_load(smoke):
     for path in smoke.glob("report/*.html"):
         text = path.read_text(encoding="utf-8")
@@ -85,7 +80,6 @@ def test_the_report_has_no_warning_no_traceback_and_no_address_to_load(smoke):
         assert not re.search(r"<img(?![^>]*\balt=)", text), path.name
 
 
-@pytest.mark.xdist_group("chain")
 def test_the_gallery_shows_every_testing_and_external_smear(smoke):
     text = (smoke / "report" / "gallery.html").read_text(encoding="utf-8")
     cells = pd.read_parquet(smoke / "predictions" / "cells.parquet")
@@ -96,7 +90,6 @@ def test_the_gallery_shows_every_testing_and_external_smear(smoke):
     assert 'href="gallery.html"' in (smoke / "report" / "index.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.xdist_group("chain")
 def test_smears_and_cells_are_shown_and_browsed(smoke):
     run = Run.open("04_smear_roc", profile="smoke", run_dir=str(smoke))
     cells = pd.read_parquet(smoke / "predictions" / "cells.parquet")
@@ -114,7 +107,6 @@ def test_smears_and_cells_are_shown_and_browsed(smoke):
     layer.value, cell.index = (1, 2), 1
 
 
-@pytest.mark.xdist_group("chain")
 def test_a_second_run_does_nothing(smoke):
     before = {
         path: path.stat().st_mtime_ns for path in smoke.rglob("*") if path.is_file() and "progress" not in str(path)
@@ -126,7 +118,6 @@ def test_a_second_run_does_nothing(smoke):
     assert changed <= {".lock"}
 
 
-@pytest.mark.xdist_group("chain")
 def test_forcing_a_step_repeats_it_with_the_same_results(smoke, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(smoke, copy)
@@ -138,7 +129,6 @@ def test_forcing_a_step_repeats_it_with_the_same_results(smoke, tmp_path):
     assert json.loads((copy / "done" / "07_scorecard.json").read_text()) == before
 
 
-@pytest.mark.xdist_group("chain")
 def test_diagnose_returns_a_verdict_with_what_stands_behind_it(smoke, tmp_path):
     manifest = pd.read_parquet(smoke / "cohort" / "manifest.parquet")
     smear = manifest[manifest["smear_id"].eq(manifest["smear_id"].value_counts().index[0])]
@@ -156,7 +146,6 @@ def test_diagnose_returns_a_verdict_with_what_stands_behind_it(smoke, tmp_path):
     assert "research use only" in json.dumps(result).lower() and "notes.txt" in json.dumps(result)
 
 
-@pytest.mark.xdist_group("chain")
 def test_diagnose_says_what_is_missing(smoke, tmp_path):
     assert "is not a folder" in alnet("diagnose", tmp_path / "nowhere", "--model", smoke).stderr
     (tmp_path / "empty").mkdir()
@@ -164,50 +153,3 @@ def test_diagnose_says_what_is_missing(smoke, tmp_path):
     assert empty.returncode == 1 and "no readable image" in empty.stderr
     missing = alnet("diagnose", smoke / "cohort", "--model", tmp_path)
     assert missing.returncode == 1 and "--until 03" in missing.stderr
-
-
-@pytest.mark.jhu_apl
-def test_the_chain_runs_on_a_handful_of_real_images(jhu_folder, tmp_path):
-    """Some patients of each diagnosis and split, a few images of each type."""
-    manifest = SOURCES["jhu_apl"].read(jhu_folder, seed=2021).manifest
-    source, target = jhu_folder / "Data", tmp_path / "few" / "Data"
-    by = manifest.groupby(["split", "diagnosis"])["patient_id"]
-    patients = [name for _, names in by for name in names.drop_duplicates().head(5)]
-    few = manifest[manifest["patient_id"].isin(patients)].groupby(["patient_id", "cell_type"]).head(4)
-    for path in few["path"]:
-        (target / path).parent.mkdir(parents=True, exist_ok=True)
-        (target / path).symlink_to(source / path)
-    master = pd.read_csv(source / "master.csv")
-    master[master["Patient_ID"].isin(patients)].to_csv(target / "master.csv", index=False)
-    run = tmp_path / "run"
-    done = alnet("reproduce", "--cohort", "jhu_apl", "--profile", "smoke", "--data", target.parent, "--run-dir", run)
-    assert done.returncode == 0, done.stderr[-4000:]
-    items = {item["id"]: item for item in json.loads((run / "results.json").read_text())["items"]}
-    assert items["table_07a"]["status"] == "reproduced"
-    for id in ("table_05", "table_07b"):
-        assert items[id]["status"] == "unavailable" and "lymphoblast" in items[id]["reason"].lower()
-    assert "Public cohort" in (run / "report" / "index.html").read_text(encoding="utf-8")
-
-
-def test_cells_without_a_smear_never_vote_and_patients_without_labels_do_nothing_else(twin, tmp_path):
-    manifest = twin.manifest[["path", "cell_type", "smear_id", "patient_id", "site", "diagnosis", "split"]].copy()
-    manifest.loc[manifest["split"].eq("external"), "cell_type"] = ""
-    manifest["smear_known"] = manifest["cell_type"].ne("lymphocyte")
-    own = tmp_path / "own"
-    own.mkdir()
-    (own / "images").symlink_to(twin.root / "images")
-    manifest.to_csv(own / "manifest.csv", index=False)
-    run = tmp_path / "run"
-    done = alnet(
-        "reproduce", "--cohort", "folder", "--profile", "smoke", "--data", own, "--run-dir", run, "--until", "05"
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    cells = pd.read_parquet(run / "predictions" / "cells.parquet")
-    assert not cells.loc[cells["cell_type"].eq("lymphocyte"), "eligible"].any()
-    assert cells.loc[cells["split"].eq("external"), "eligible"].all()
-    items = {path.stem: json.loads(path.read_text()) for path in (run / "items").glob("*.json")}
-    assert items["extra_table_external_cells"]["reason"] == "no labelled cell of another site"
-    voted = pd.read_csv(run / items["extra_table_external_sites"]["files"][0])
-    assert voted["smears"].sum() == cells.loc[cells["split"].eq("external"), "smear_id"].nunique()
-    counted = pd.read_csv(run / "tables" / "table_02.csv", index_col=0).loc["Lymphocytes"]
-    assert counted["images_train"] > 0 and counted["patients"] == counted["smears_train"] == 0

@@ -1,0 +1,68 @@
+"""The whole chain at smoke size on real patients and on a user's own manifest."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from alnet_lib.cohorts.adapters.source import SOURCES
+
+ALNET = [sys.executable, "-m", "alnet_lib.cli"]
+
+
+def alnet(*arguments, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [*ALNET, *map(str, arguments)], capture_output=True, text=True, timeout=900, check=False, **options
+    )
+
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.jhu_apl
+def test_the_chain_runs_on_a_handful_of_real_images(jhu_folder, tmp_path):
+    """Some patients of each diagnosis and split, a few images of each type."""
+    manifest = SOURCES["jhu_apl"].read(jhu_folder, seed=2021).manifest
+    source, target = jhu_folder / "Data", tmp_path / "few" / "Data"
+    by = manifest.groupby(["split", "diagnosis"])["patient_id"]
+    patients = [name for _, names in by for name in names.drop_duplicates().head(5)]
+    few = manifest[manifest["patient_id"].isin(patients)].groupby(["patient_id", "cell_type"]).head(4)
+    for path in few["path"]:
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        (target / path).symlink_to(source / path)
+    master = pd.read_csv(source / "master.csv")
+    master[master["Patient_ID"].isin(patients)].to_csv(target / "master.csv", index=False)
+    run = tmp_path / "run"
+    done = alnet("reproduce", "--cohort", "jhu_apl", "--profile", "smoke", "--data", target.parent, "--run-dir", run)
+    assert done.returncode == 0, done.stderr[-4000:]
+    items = {item["id"]: item for item in json.loads((run / "results.json").read_text())["items"]}
+    assert items["table_07a"]["status"] == "reproduced"
+    for id in ("table_05", "table_07b"):
+        assert items[id]["status"] == "unavailable" and "lymphoblast" in items[id]["reason"].lower()
+    assert "Public cohort" in (run / "report" / "index.html").read_text(encoding="utf-8")
+
+
+def test_cells_without_a_smear_never_vote_and_patients_without_labels_do_nothing_else(twin, tmp_path):
+    manifest = twin.manifest[["path", "cell_type", "smear_id", "patient_id", "site", "diagnosis", "split"]].copy()
+    manifest.loc[manifest["split"].eq("external"), "cell_type"] = ""
+    manifest["smear_known"] = manifest["cell_type"].ne("lymphocyte")
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "images").symlink_to(twin.root / "images")
+    manifest.to_csv(own / "manifest.csv", index=False)
+    run = tmp_path / "run"
+    done = alnet(
+        "reproduce", "--cohort", "folder", "--profile", "smoke", "--data", own, "--run-dir", run, "--until", "05"
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    cells = pd.read_parquet(run / "predictions" / "cells.parquet")
+    assert not cells.loc[cells["cell_type"].eq("lymphocyte"), "eligible"].any()
+    assert cells.loc[cells["split"].eq("external"), "eligible"].all()
+    items = {path.stem: json.loads(path.read_text()) for path in (run / "items").glob("*.json")}
+    assert items["extra_table_external_cells"]["reason"] == "no labelled cell of another site"
+    voted = pd.read_csv(run / items["extra_table_external_sites"]["files"][0])
+    assert voted["smears"].sum() == cells.loc[cells["split"].eq("external"), "smear_id"].nunique()
+    counted = pd.read_csv(run / "tables" / "table_02.csv", index_col=0).loc["Lymphocytes"]
+    assert counted["images_train"] > 0 and counted["patients"] == counted["smears_train"] == 0
