@@ -3,26 +3,16 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from command import alnet
 
 from alnet_lib import paper
 from alnet_lib.report import explorer
 from alnet_lib.workflow.run import Run
 from alnet_lib.workflow.steps import STEPS
-
-ALNET = [sys.executable, "-m", "alnet_lib.cli"]
-
-
-def alnet(*arguments, **options) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [*ALNET, *map(str, arguments)], capture_output=True, text=True, timeout=900, check=False, **options
-    )
-
 
 pytestmark = pytest.mark.slow
 

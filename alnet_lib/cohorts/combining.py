@@ -17,6 +17,7 @@ def combine(parts: Sequence[Cohort]) -> Cohort:
     """Concatenate the manifests of two or more cohorts.
 
     Image, smear and patient identifiers get the source's name before them, paths start from the folder that all share.
+    A source without a site gets its name as one: images of unknown patients are then one cluster a source.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ def combine(parts: Sequence[Cohort]) -> Cohort:
         )
         for column in ("image_id", "smear_id", "patient_id"):
             own[column] = part.name + "/" + own[column].astype(str).str.removeprefix(f"{part.name}/")
-        own["site"] = own["site"].where(own["site"].ne(""), part.name)
+        own["site"] = own["site"].where(own["site"].fillna("").ne(""), part.name)
         frames.append(own)
         left_out.append(part.excluded.assign(reason=part.name + ": " + part.excluded["reason"].astype(str)))
     manifest = pd.concat(frames, ignore_index=True)

@@ -92,7 +92,10 @@ def section(source: Source) -> str:
     lines += [f"| {name} | {value} |" for name, value in facts.items() if value]
     if source.mapping:
         immature = {f"{kind}, {diagnosis} patient": target for (diagnosis, kind), target in source.immature.items()}
-        targets = {name: f"`{target}`" for name, target in ({**source.mapping, **immature}).items()}
+        targets = {
+            name: f"`{target}`" if target else "no label, votes"
+            for name, target in ({**source.mapping, **immature}).items()
+        }
         lines += ["", "| in the source | cell type here | why |", "|---|---|---|"]
         lines += [f"| {name} | {targets.get(name, 'left out')} | {why} |" for name, why in source.why.items()]
     if source.diagnosis:

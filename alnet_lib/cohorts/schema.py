@@ -107,7 +107,9 @@ def manifest_schema() -> DataFrameSchema:
         "diagnosis": _words("", DIAGNOSES),
         "subtype": Column(nullable=True, description="WHO subtype, may be empty"),
         "split": _words("", SPLITS),
-        "immature": _flag("true for the cells that raise suspicion: only they vote"),
+        "immature": _flag(
+            "true for the cells that raise suspicion: only they vote, with a label or without, whatever the diagnosis"
+        ),
         "smear_known": _flag(
             "false for cells of an unknown smear: they count for cell-level results, never for the vote"
         ),

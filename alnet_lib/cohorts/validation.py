@@ -171,9 +171,15 @@ def _table(cohort: Cohort) -> list[Problem]:
 
 
 def _unlabelled(cohort: Cohort) -> list[Problem]:
-    count = int(cohort.manifest["cell_type"].eq("").sum())
-    what = f"{count:,} cells have no label: they count for the vote, not for cell-level results."
-    return [Problem("warning", -1, "", what)] if count else []
+    without = cohort.manifest[cohort.manifest["cell_type"].eq("")]
+    if not len(without):
+        return []
+    flags = without[[column for column in ("immature", "smear_known") if column in without]]
+    voting = int(flags.astype(bool).all(axis=1).sum())
+    what = (
+        f"{len(without):,} cells have no label: they count for the vote, not for cell-level results; {voting:,} vote."
+    )
+    return [Problem("warning", -1, "", what)]
 
 
 def _groups(cohort: Cohort) -> list[Problem]:
@@ -245,17 +251,29 @@ def _without_repeats(cohort: Cohort) -> Cohort:
     nameless = ~manifest.get("smear_known", pd.Series(True, index=manifest.index)).astype(bool)
     public = manifest.get("source_kind", pd.Series(cohort.kind, index=manifest.index)).eq("public")
     read = manifest[manifest["sha256"].ne("") & (nameless | public)]
+    twice = _unlabelled_copies(read)
+    read = read.drop(index=twice)
     crosses = read.groupby("sha256")["split"].transform("nunique").gt(1)
     read = read[nameless[read.index] | crosses]
     read = read.sort_values("split", key=lambda names: names.map({"external": 0, "test": 1, "train": 2}), kind="stable")
-    clash = read.groupby("sha256")["cell_type"].transform("nunique").gt(1)
+    # No label contradicts none.
+    labels = read["cell_type"].where(read["cell_type"].ne(""))
+    clash = labels.groupby(read["sha256"]).transform("nunique").gt(1)
     again = read["sha256"].duplicated() & ~clash
     reasons = {"the same image again": again, "the same image with two labels": clash}
     counted = [{"reason": reason, "count": int(rows.sum())} for reason, rows in reasons.items() if rows.any()]
+    if len(twice):
+        counted.append({"reason": "an unlabelled copy of a labelled image of the same split", "count": len(twice)})
     if not counted:
         return cohort
-    kept = manifest.drop(index=read.index[again | clash]).reset_index(drop=True)
+    kept = manifest.drop(index=read.index[again | clash].union(twice)).reset_index(drop=True)
     return replace(cohort, manifest=kept, excluded=pd.concat([cohort.excluded, pd.DataFrame(counted)]))
+
+
+def _unlabelled_copies(read: pd.DataFrame) -> pd.Index:
+    """Rows without a label whose image is there with one in the same split: both would vote."""
+    labelled = read["cell_type"].ne("")
+    return read.index[~labelled & labelled.groupby([read["sha256"], read["split"]]).transform("any")]
 
 
 def _duplicates(cohort: Cohort) -> list[Problem]:
@@ -270,7 +288,7 @@ def _duplicates(cohort: Cohort) -> list[Problem]:
             if across:
                 what += f", which is in split `{first['split']}` and this in `{other['split']}`"
             if clash:
-                what += f", which is labelled `{first['cell_type']}` and this `{other['cell_type']}`"
+                what += f", which is labelled `{first['cell_type'] or 'not'}` and this `{other['cell_type'] or 'not'}`"
             problems.append(
                 Problem(
                     "error" if across else "warning",

@@ -13,7 +13,10 @@ from alnet_lib.core.files import sha256
 from alnet_lib.core.resources import PROFILES_DIR
 
 HOLD_OUT = "hold-out"
-"""The evaluation on the cohort's own split; the others are `fold-1` ..."""
+"""The evaluation on the cohort's own split; the others are `hold-out-by-patient` and `fold-1` ..."""
+
+HOLD_OUT_BY_PATIENT = "hold-out-by-patient"
+"""The same split, with a validation part that shares no patient with what a network is fitted on."""
 
 
 class ProfileError(ValueError):
@@ -66,6 +69,9 @@ class Comparison(Settings):
     feature_cache_gb: float = Field(
         4.0, ge=0, description="GB for the maps of frozen blocks in the device's memory; more go to a file"
     )
+    validation_by_patient: bool = Field(
+        True, description="beyond the paper: whole networks once more, validated on other patients, to choose by"
+    )
     range_test: int = Field(0, ge=0, description="iterations of the learning-rate range test; 0 leaves it out")
     max_evaluation_images: int = Field(
         0, ge=0, description="images at most, by chance, of validation and of a fold's testing; 0 takes all"
@@ -82,8 +88,9 @@ class Comparison(Settings):
 
     @property
     def evaluations(self) -> tuple[str, ...]:
-        """`hold-out`, and `fold-1` ... for the folds."""
-        return (HOLD_OUT, *(f"fold-{number + 1}" for number in range(self.folds)))
+        """`hold-out`, `hold-out-by-patient` where it is asked for, and `fold-1` ... for the folds."""
+        by_patient = (HOLD_OUT_BY_PATIENT,) if self.validation_by_patient else ()
+        return (HOLD_OUT, *by_patient, *(f"fold-{number + 1}" for number in range(self.folds)))
 
     def training(self, backbone: str, evaluation: str = HOLD_OUT) -> Training:
         """Give the settings of one backbone's trainings.
@@ -101,9 +108,10 @@ class Comparison(Settings):
             With the iterations of this backbone and evaluation.
         """
         iterations = self.iterations.get(backbone, self.iterations.get("default", 0))
+        share = 1.0 if evaluation in (HOLD_OUT, HOLD_OUT_BY_PATIENT) else self.fold_iterations
         return Training(
             backbone=backbone,
-            iterations=iterations if evaluation == HOLD_OUT else max(round(iterations * self.fold_iterations), 1),
+            iterations=max(round(iterations * share), 1),
             batch_size=self.batch_size,
             lr_min=self.lr_min,
             lr_max=self.lr_max,
@@ -117,6 +125,24 @@ class Classical(Settings):
 
     selected: tuple[int, ...] = Field((30, 80), min_length=1, description="numbers of features to choose among")
     folds: int = Field(3, ge=2, description="of the cross-validation that chooses, grouped by smear")
+
+
+class CrossFitting(Settings):
+    """Training smears judged by modules that have not seen their patients: for threshold, calibration, learned vote."""
+
+    folds: int = Field(ge=2, description="folds of the training split's patients; each is left out of one training")
+    module_1: Training = Field(description="module 1 in each fold; the module's own settings in the paper's profile")
+    module_2: Training = Field(description="module 2 in each fold")
+
+
+class LearnedVote(Settings):
+    """The learned vote: gated attention over a smear's cells (Ilse et al., ICML 2018)."""
+
+    hidden: int = Field(64, ge=1, description="units of the attention's hidden layer")
+    dropout: float = Field(0.25, ge=0, lt=1, description="before the last layer")
+    epochs: int = Field(40, ge=1, description="passes over the training smears, one smear a step")
+    learning_rate: float = Field(1e-3, gt=0, description="of AdamW")
+    weight_decay: float = Field(1e-2, ge=0, description="of AdamW")
 
 
 class Profile(Settings):
@@ -140,9 +166,13 @@ class Profile(Settings):
     validation_fraction: float = Field(0.2, gt=0, lt=1)
     module_1: Training
     module_2: Training
+    table_5_backbone: str = Field("vgg16", description="the shallower network that Table 5 puts beside module 2's")
     comparison: Comparison
     classical: Classical = Classical()
     ablations: Training | None = Field(None, description="both modules, in the ablations of leakage and transfer")
+    ablation_seeds: int = Field(1, ge=1, description="trainings of each variant, each from a seed of its own")
+    cross_fitting: CrossFitting | None = Field(None, description="none: what needs it is unavailable")
+    learned_vote: LearnedVote = LearnedVote()
     checkpoint_every: int = Field(100, ge=1, description="iterations between checkpoints")
     prediction_batch: int = Field(256, ge=1)
     threshold: float = Field(0.5, ge=0, lt=1, description="share of a smear's cells above which a class is predicted")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.diagnosis.tasks import MODULE_1
 from alnet_lib.paper.values import Result, Value
-from alnet_lib.statistics import roc
+from alnet_lib.statistics import auc, roc
 
 SCORES = {
     "vote": "vote: share of immature cells predicted as abnormal promyelocyte",
@@ -47,9 +45,9 @@ def scores(
     Returns
     -------
     DataFrame
-        One row a patient: `patient_id`, `diagnosis`, `split`, the scores (columns as SCORES, in [0, 1]), `cells`
-        (eligible ones), `apl` (bool). The probability is that of abnormal promyelocyte against blast. A patient
-        without eligible cells keeps the baseline; the other scores are NaN.
+        One row a patient: `patient_id`, `diagnosis`, `split`, the scores (columns as SCORES, in [0, 1]),
+        `n_cells` (eligible ones), `apl` (bool). The probability is that of abnormal promyelocyte against blast. A
+        patient without eligible cells keeps the baseline; the other scores are NaN.
     """
     own = cells[cells["diagnosis"].isin(["APL", "AML"])]
     patients = own.groupby("patient_id").agg(diagnosis=("diagnosis", "first"), split=("split", "first"))
@@ -64,17 +62,37 @@ def scores(
         patients["features"] = features.groupby(chosen["patient_id"]).mean()
     if isinstance(learned, pd.Series) and len(learned):
         patients["learned"] = learned
-    patients["cells"] = chosen.groupby("patient_id").size().reindex(patients.index, fill_value=0)
+    patients["n_cells"] = chosen.groupby("patient_id").size().reindex(patients.index, fill_value=0)
     if "n_signed" in own:
         first = own.groupby("patient_id")[["n_promyelocyte_signed", "n_signed"]].first()
         patients["fraction"] = first["n_promyelocyte_signed"] / first["n_signed"]
     return patients.assign(apl=patients["diagnosis"].eq("APL")).reset_index()
 
 
+def having(patients: pd.DataFrame, split: str, *scores: str) -> pd.DataFrame:
+    """Give the patients of a split that have all of some scores.
+
+    Parameters
+    ----------
+    patients : DataFrame
+        Of `scores`.
+    split : str
+        `external` or `test`.
+    *scores : str
+        Keys of SCORES.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `patients`; none where a score is missing altogether.
+    """
+    if not set(scores) <= set(patients):
+        return patients.iloc[:0]
+    return patients[patients["split"].eq(split)].dropna(subset=list(scores))
+
+
 @if_available
-def curves(
-    patients: pd.DataFrame, split: str, *, replicates: int, generator: Callable[[str], np.random.Generator]
-) -> Result | Unavailable:
+def curves(patients: pd.DataFrame, split: str) -> Result | Unavailable:
     """Give the ROC of each score on the patients of a split.
 
     Parameters
@@ -83,60 +101,29 @@ def curves(
         Of `scores`.
     split : str
         `external` or `test`.
-    replicates : int
-        Bootstrap replicates over patients.
-    generator : callable
-        Purpose to random generator, of the profile.
 
     Returns
     -------
     Result or Unavailable
-        Frame: `score`, `AUC`, `low`, `high` (95% bootstrap over patients, in [0, 1]), `APL patients`, `AML patients`.
-        Values: `apl.<split>.<score>.auc`. Facts: `curves` (name of a score to curve, low, high). Unavailable where the
-        split has no APL or no AML patient.
+        Frame: `score`, `AUC` in [0, 1], the columns of `Interval.columns`, `APL patients`, `AML patients`. Values:
+        `apl.<split>.<score>.auc`. Facts: `curves` (name of a score to curve, low, high). Unavailable where the split
+        has no APL or no AML patient.
     """
     found, rows, values = {}, [], []
     for score, title in SCORES.items():
-        if score not in patients:
-            continue
-        own = patients[patients["split"].eq(split)].dropna(subset=[score])
+        own = having(patients, split, score)
         if own["apl"].all() or not own["apl"].any():
             continue
-        low, high = roc.auc_interval(
-            own, "apl", score, cluster="patient_id", replicates=replicates, rng=generator(f"apl/{split}/{score}")
-        )
-        curve = roc.curve(own["apl"].to_numpy(), own[score].to_numpy())
-        found[title] = (curve, low, high)
-        rows.append((title, curve.auc, low, high, int(own["apl"].sum()), int((~own["apl"]).sum())))
-        values.append(Value(f"apl.{split}.{score}.auc", "", None, None, curve.auc, low, high))
-    if not found:
-        return Unavailable(_MISSING[split])
-    frame = pd.DataFrame(rows, columns=["score", "AUC", "low", "high", "APL patients", "AML patients"])
-    return Result(frame, tuple(values), {"curves": found})
-
-
-def each(curves: Result | Unavailable) -> list[dict[str, Any]]:
-    """Give the facts of each score, for one sentence a score.
-
-    Parameters
-    ----------
-    curves : Result or Unavailable
-        Of `curves`.
-
-    Returns
-    -------
-    list of dict
-        `score`, `auc`, `low`, `high`; empty where the curves are unavailable.
-    """
-    if isinstance(curves, Unavailable):
-        return []
-    return curves.frame.rename(columns={"AUC": "auc"})[["score", "auc", "low", "high"]].to_dict("records")
+        area = auc.auc(own["apl"], own[score], own)
+        found[title] = (roc.curve(own["apl"].to_numpy(), own[score].to_numpy()), area.low, area.high)
+        sizes = {"APL patients": int(own["apl"].sum()), "AML patients": int((~own["apl"]).sum())}
+        rows.append({"score": title, "AUC": area.estimate} | area.columns(1) | sizes | {"ci": area.text(2, 1)})
+        values.append(Value.of(f"apl.{split}.{score}.auc", area, ""))
+    return _result(rows, values, {"curves": found}, _MISSING[split])
 
 
 @if_available
-def differences(
-    patients: pd.DataFrame, split: str, *, replicates: int, generator: Callable[[str], np.random.Generator]
-) -> Result | Unavailable:
+def differences(patients: pd.DataFrame, split: str) -> Result | Unavailable:
     """Give the AUC of each score less that of the baseline, on the patients that have both.
 
     Parameters
@@ -145,28 +132,47 @@ def differences(
         Of `scores`.
     split : str
         `external` or `test`.
-    replicates : int
-        Replicates of the paired bootstrap over patients.
-    generator : callable
-        Purpose to random generator, of the profile.
 
     Returns
     -------
     Result or Unavailable
-        Frame: `score`, `difference`, `low`, `high` (95% paired bootstrap), `p (DeLong)`, `patients`. Unavailable
-        without the baseline or without two patients of each diagnosis.
+        Frame: `score`, `difference` in [-1, 1], the columns of `Interval.columns`, `p (DeLong)`. Values:
+        `apl.<split>.<score>.difference`. Unavailable without the baseline or without two patients of each diagnosis.
     """
-    rows = []
-    for score in [s for s in SCORES if s in patients and s != "fraction" and "fraction" in patients]:
-        own = patients[patients["split"].eq(split)].dropna(subset=[score, "fraction"])
+    rows, values = [], []
+    for score in [name for name in SCORES if name != "fraction"]:
+        own = having(patients, split, score, "fraction")
         if min(own["apl"].sum(), (~own["apl"]).sum()) < 2:
             continue
-        difference, low, high = roc.auc_difference(
-            own, "apl", (score, "fraction"), cluster="patient_id", replicates=replicates,
-            rng=generator(f"apl difference/{split}/{score}"),
-        )  # fmt: skip
-        test = roc.delong(own["apl"].to_numpy(), own[score].to_numpy(), own["fraction"].to_numpy())
-        rows.append((SCORES[score], difference, low, high, test.p, len(own)))
+        found, p = auc.auc_difference(own["apl"], own[score], own["fraction"], own)
+        about = {"score": SCORES[score], "difference": found.estimate} | found.columns(1)
+        rows.append(about | {"p (DeLong)": p, "ci": found.text(2, 1)})
+        values.append(Value.of(f"apl.{split}.{score}.difference", found, ""))
+    return _result(rows, values, {}, "there is no baseline to compare with, or there are too few patients")
+
+
+def _result(
+    rows: list[dict[str, Any]], values: list[Value], facts: dict[str, Any], reason: str
+) -> Result | Unavailable:
+    """The table without the words of its intervals, which `each` takes from the facts."""
     if not rows:
-        return Unavailable("there is no baseline to compare with, or there are too few patients")
-    return Result(pd.DataFrame(rows, columns=["score", "difference", "low", "high", "p (DeLong)", "patients"]))
+        return Unavailable(reason)
+    return Result(pd.DataFrame(rows).drop(columns="ci"), tuple(values), facts | {"each": rows})
+
+
+def each(result: Result | Unavailable) -> list[dict[str, Any]]:
+    """Give the facts of each score, for one sentence a score.
+
+    Parameters
+    ----------
+    result : Result or Unavailable
+        Of `curves` or `differences`.
+
+    Returns
+    -------
+    list of dict
+        `score`, `auc` or `difference`, `low`, `high`, `ci` (the interval in words); empty where it is unavailable.
+    """
+    if isinstance(result, Unavailable):
+        return []
+    return [{"auc" if name == "AUC" else name: row[name] for name in row} for row in result.facts["each"]]

@@ -1,68 +1,103 @@
-"""The backbone comparison as tables: Tables 3, 4 and 12."""
+"""The backbone comparison as tables: Tables 3, 4 and 12, and how Table 4's network is chosen."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import pandas as pd
 
 from alnet_lib.core.outcomes import Unavailable
-from alnet_lib.core.profile import HOLD_OUT
+from alnet_lib.core.profile import HOLD_OUT, HOLD_OUT_BY_PATIENT
 from alnet_lib.core.vocabulary import LABELS
-from alnet_lib.evaluation import overall
 from alnet_lib.experiments import classical
 from alnet_lib.experiments.backbone_comparison import WHOLE
-from alnet_lib.networks.architectures import title
+from alnet_lib.networks.architectures import in_the_paper, title
 from alnet_lib.paper import printed
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import classification
+from alnet_lib.statistics.intervals import Interval, jackknife, proportion
 
 TABLE_3_ROWS = {"hold_out": "hold-out", "five_folds": "folds, mean", "five_folds_sd": "folds, standard deviation"}
 _COLUMNS = {1: "last_1", 2: "last_2", 3: "last_3", 4: "last_4", 5: "whole"}
 _TOO_FEW = "the training split has fewer than two of the six classes"
+_UNTESTED = "no whole network was tested: no testing image has a class, or none was trained whole"
+
+BY_IMAGE, BY_PATIENT, TESTING = "validation by image", "validation by patient", "testing"
+_JUDGED_ON = {
+    BY_IMAGE: (HOLD_OUT, "validation"),
+    BY_PATIENT: (HOLD_OUT_BY_PATIENT, "validation"),
+    TESTING: (HOLD_OUT, "testing"),
+}
 
 
-def whole_network(rows: pd.DataFrame) -> pd.DataFrame:
-    """Give the accuracies of the networks of which every block was fine-tuned, under hold-out.
+def selection(rows: pd.DataFrame | Unavailable) -> Result | Unavailable:
+    """Choose a whole network by its validation accuracy, by image as printed and by patient, and give its test.
+
+    The paper validates on images whose smears and patients were also trained on. Where the profile asks for it every
+    whole network was trained once more with the patients of the validation images kept apart, and that accuracy
+    chooses; else that by image does. Testing images choose nothing: the chosen backbone's test is that of its training
+    under hold-out, as in Table 3.
 
     Parameters
     ----------
-    rows : DataFrame
+    rows : DataFrame or Unavailable
         One row a training, of `experiments.backbone_comparison.collect`.
 
     Returns
     -------
-    DataFrame
-        Index backbone; `validation_accuracy` and `testing_accuracy` in %.
+    Result or Unavailable
+        Frame: a row a network and set of images: `network`, `judged on`, `accuracy` (%), the columns of
+        `Interval.columns`, `chosen` (`yes` where this set chooses this network). Facts: `backbone` (the chosen one),
+        `network`, `chosen_by`, `choices` (what each way chooses, in words). Unavailable where no whole network was
+        tested.
     """
-    own = _whole(rows).set_index("backbone")
-    return 100 * own[["validation_accuracy", "testing_accuracy"]]
+    if isinstance(rows, Unavailable) or rows.empty:
+        return Unavailable(_TOO_FEW)
+    found = {
+        (judged_on, backbone): classification.accuracy(_cells(row[split]))
+        for judged_on, (evaluation, split) in _JUDGED_ON.items()
+        for backbone, row in _whole(rows, evaluation).iterrows()
+        if len(row[split])
+    }
+    candidates = [name for judged_on, name in found if judged_on == TESTING]
+    best = {}
+    for way in (BY_IMAGE, BY_PATIENT):
+        judged = {name: found[way, name].estimate for name in candidates if (way, name) in found}
+        if judged:
+            best[way] = max(judged, key=lambda name: judged[name])
+    if not best:
+        return Unavailable(_UNTESTED)
+    chosen_by = BY_PATIENT if BY_PATIENT in best else BY_IMAGE
+    lines = [
+        {"network": title(name), "judged on": judged_on, "accuracy": 100 * accuracy.estimate}
+        | accuracy.columns()
+        | {"chosen": "yes" if best.get(judged_on) == name else ""}
+        for (judged_on, name), accuracy in found.items()
+    ]
+    values = [Value.of(f"selection.{on.replace(' ', '_')}.{name}", found[on, name], "%") for on, name in found]
+    choices = "; ".join(f"{way} chooses {title(name)}" for way, name in best.items())
+    if BY_PATIENT not in best:
+        choices += "; validation by patient was not trained"
+    backbone = best[chosen_by]
+    facts = {"backbone": backbone, "network": title(backbone), "chosen_by": chosen_by, "choices": choices}
+    return Result(pd.DataFrame(lines), tuple(values), facts)
 
 
-def best(rows: pd.DataFrame) -> pd.Series:
-    """Choose the whole network with the highest testing accuracy under hold-out.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        One row a training, of `experiments.backbone_comparison.collect`.
-
-    Returns
-    -------
-    Series
-        Its row.
-    """
-    own = _whole(rows)
-    return own.loc[own["testing_accuracy"].idxmax()]
+def _cells(records: list[dict[str, object]]) -> pd.DataFrame:
+    return pd.DataFrame(list(records))
 
 
-def _whole(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows["evaluation"].eq(HOLD_OUT) & rows["fine_tuned_blocks"].eq(WHOLE)]
+def _whole(rows: pd.DataFrame, evaluation: str = HOLD_OUT) -> pd.DataFrame:
+    own = rows[rows["evaluation"].eq(evaluation) & rows["fine_tuned_blocks"].eq(WHOLE)]
+    return own.set_index("backbone")
 
 
 def table_3(rows: pd.DataFrame | Unavailable) -> Result | Unavailable:
     """Lay out accuracies by number of fine-tuned blocks, in the layout of Table 3.
 
     Under hold-out the accuracy is that of validation, and testing accuracy and times are the whole network's; under the
-    folds it is the mean testing accuracy, with its standard deviation (ddof 1) in rows of its own.
+    folds it is the mean testing accuracy, with its standard deviation (ddof 1) in rows of its own. Every accuracy has
+    its interval over patients among the values.
 
     Parameters
     ----------
@@ -80,19 +115,19 @@ def table_3(rows: pd.DataFrame | Unavailable) -> Result | Unavailable:
     table = _table_3(rows)
     names = TABLE_3_ROWS | {name: title(name) for name in rows["backbone"].unique()}
     shown = table.rename(index=names).rename(columns=lambda name: name.replace("_", " "))
-    return Result(shown, _table_3_values(table, _whole(rows).set_index("backbone")), {"trainings": len(rows)})
+    return Result(shown, _table_3_values(table, _intervals(rows)), {"trainings": len(rows)})
 
 
 def _table_3(rows: pd.DataFrame) -> pd.DataFrame:
     blocks = "fine_tuned_blocks"
     hold = rows[rows["evaluation"].eq(HOLD_OUT)]
     frame = 100 * hold.pivot_table(index="backbone", columns=blocks, values="validation_accuracy")
-    whole = hold[hold[blocks].eq(WHOLE)].set_index("backbone")
+    whole = _whole(rows)
     frame["testing"] = 100 * whole["testing_accuracy"]
     frame["training_minutes"] = whole["training_minutes"]
     frame["classification_seconds"] = whole["classification_seconds"]
     parts = {"hold_out": frame}
-    folds = rows[rows["evaluation"].ne(HOLD_OUT)]
+    folds = _folds(rows)
     if len(folds):
         grouped = folds.groupby(["backbone", blocks])["testing_accuracy"]
         parts["five_folds"] = 100 * grouped.mean().reset_index().pivot_table(
@@ -109,23 +144,41 @@ def _table_3(rows: pd.DataFrame) -> pd.DataFrame:
     return table.reindex(columns=[*_COLUMNS.values(), "testing", "training_minutes", "classification_seconds"])
 
 
-def _table_3_values(table: pd.DataFrame, whole: pd.DataFrame) -> tuple[Value, ...]:
-    values, known = [], printed.record().index
-    for (evaluation, backbone), line in table.iterrows():
-        for column, number in line.items():
-            id = f"table_03.{evaluation}.{backbone}.{column}"
-            if id not in known or pd.isna(number):
-                continue
-            bounds: tuple[float, float] | tuple[()] = ()
-            if evaluation == "hold_out" and column == "testing":
-                n = int(whole.loc[backbone, "test_images"])
-                bounds = overall.interval(round(number / 100 * n), n)
-            values.append(Value.of(id, number, *bounds))
-    return tuple(values)
+def _folds(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[~rows["evaluation"].isin([HOLD_OUT, HOLD_OUT_BY_PATIENT])]
+
+
+def _intervals(rows: pd.DataFrame) -> dict[tuple[str, str, str], Interval]:
+    """(Evaluation, backbone, column) of Table 3 to the accuracy with its interval over patients."""
+    found = {}
+    for row in rows[rows["evaluation"].eq(HOLD_OUT)].to_dict("records"):
+        for split, column in (("validation", _COLUMNS[row["fine_tuned_blocks"]]), ("testing", "testing")):
+            if len(row[split]):
+                found["hold_out", row["backbone"], column] = classification.accuracy(_cells(row[split]))
+    for (backbone, blocks), own in _folds(rows).groupby(["backbone", "fine_tuned_blocks"]):
+        cells = pd.concat({row["evaluation"]: _cells(row["testing"]) for row in own.to_dict("records")}, names=["fold"])
+        judged = cells.assign(correct=cells["predicted"].eq(cells["reference"]).astype(float)).reset_index("fold")
+        # The mean over the folds, not over their images, as printed.
+        found["five_folds", backbone, _COLUMNS[blocks]] = jackknife(
+            judged.reset_index(drop=True), lambda left: float(left.groupby("fold")["correct"].mean().mean())
+        )
+    return found
+
+
+def _table_3_values(table: pd.DataFrame, intervals: Mapping[tuple[str, str, str], Interval]) -> tuple[Value, ...]:
+    known = printed.record().index
+    return tuple(
+        Value.of(id, intervals.get((*line, column), number))
+        for line, numbers in table.iterrows()
+        for column, number in numbers.items()
+        if (id := f"table_03.{line[0]}.{in_the_paper(line[1])}.{column}") in known and not pd.isna(number)
+    )
 
 
 def table_4(rows: pd.DataFrame | Unavailable, plan: pd.DataFrame | Unavailable) -> Result | Unavailable:
-    """Give the confusion matrix of the best single network on the testing images of six classes, as Table 4.
+    """Give the confusion matrix of the chosen network on the testing images of six classes, as Table 4.
+
+    Validation chooses the network (`selection`); the paper chose its own by testing accuracy and speed.
 
     Parameters
     ----------
@@ -137,31 +190,30 @@ def table_4(rows: pd.DataFrame | Unavailable, plan: pd.DataFrame | Unavailable) 
     Returns
     -------
     Result or Unavailable
-        Frame: % of the reference class. Facts: `network`, `accuracy`, `low`, `high`, `most_frequent` (%, what
-        predicting the largest class always would reach), `paper` (%, the printed testing accuracy of VGG16), `n`,
-        `counts`.
+        Frame: % of the reference class. Values: every entry with its interval over patients. Facts: those of
+        `selection`; `accuracy`, `low`, `high` (%), `ci`, `n`, `patients`; `most_frequent` (%, what predicting the
+        largest class always would reach); `paper` (%, the printed testing accuracy of VGG16); `counts`.
     """
-    if isinstance(rows, Unavailable) or isinstance(plan, Unavailable) or rows.empty:
+    if isinstance(plan, Unavailable):
         return Unavailable(_TOO_FEW)
-    if _whole(rows)["testing_accuracy"].isna().all():
-        return Unavailable("no whole network was tested: no testing image has a class, or none was trained whole")
-    chosen = best(rows)
-    counts = classification.confusion(chosen["reference"], chosen["predicted"], list(plan.index))
-    percent, about = classification.percent(counts), overall.accuracy(counts)
+    if isinstance(choice := selection(rows), Unavailable):
+        return choice
+    cells, classes = _cells(_whole(rows).loc[choice.facts["backbone"], "testing"]), list(plan.index)
+    counts = classification.confusion(cells["reference"], cells["predicted"], classes)
+    percent, accuracy = classification.percent(counts), classification.accuracy(cells)
     known = printed.record().index
-    values = [
-        Value.of(id, percent.loc[reference, predicted])
-        for reference in percent.index
-        for predicted in percent.columns
-        if (id := f"table_04.{reference}.{predicted}") in known
-    ]
-    values.append(Value.of("text.table_04.accuracy", about["accuracy"], about["low"], about["high"]))
-    facts = about | {
-        "network": title(chosen["backbone"]),
+    values = []
+    for reference, own in cells.groupby("reference"):
+        for predicted in classes:
+            if (id := f"table_04.{reference}.{predicted}") in known:
+                values.append(Value.of(id, proportion(own["predicted"].eq(predicted), own)))
+    values.append(Value.of("text.table_04.accuracy", accuracy))
+    facts = dict(choice.facts) | {
+        "accuracy": 100 * accuracy.estimate, "low": 100 * accuracy.low, "high": 100 * accuracy.high,
+        "ci": accuracy.text(), "n": len(cells), "patients": accuracy.n_patients,
         "most_frequent": 100 * counts.sum(axis=1).max() / counts.to_numpy().sum(),
-        "paper": printed.published("table_03.hold_out.vgg16.testing"),
-        "counts": counts,
-    }
+        "paper": printed.published("table_03.hold_out.vgg16.testing"), "counts": counts,
+    }  # fmt: skip
     return Result(percent.rename(index=LABELS, columns=LABELS), tuple(values), facts)
 
 
@@ -179,20 +231,30 @@ def table_12(rows: pd.DataFrame | Unavailable, classics: pd.DataFrame | Unavaila
     Returns
     -------
     Result or Unavailable
-        Frame: index network or classifier; `accuracy, paper`, `validation_accuracy`, `testing_accuracy` in %.
+        Frame: index network or classifier; `accuracy, paper`, `validation_accuracy` (by image, as printed),
+        `testing_accuracy` in %, and the columns of `Interval.columns` for the latter.
     """
     if isinstance(rows, Unavailable) or rows.empty:
         return Unavailable("no network could be trained for the six classes")
-    paper, deep = printed.table("12")["accuracy"], whole_network(rows)
-    frame = pd.DataFrame({"accuracy, paper": paper}).join(deep)
-    known = printed.record().index
-    values: list[Value] = [
-        Value.of(id, deep.loc[name, "validation_accuracy"])
-        for name in deep.index
-        if (id := f"table_12.{name}.accuracy") in known
-    ]
-    if not isinstance(classics, Unavailable):
-        accuracies = classics["accuracy"].to_frame("testing_accuracy")
-        frame = frame.combine_first(accuracies).loc[paper.index]
-        values += classical.values(classics)
-    return Result(frame.set_axis([title(name) for name in frame.index], axis=0), tuple(values))
+    paper, known = printed.table("12")["accuracy"], printed.record().index
+    lines: dict[str, dict[str, object]] = {}
+    values: list[Value] = []
+    titles: dict[str, str] = {}
+    for backbone, row in _whole(rows).iterrows():
+        name = in_the_paper(backbone)
+        titles[name] = title(backbone)
+        lines[name] = {"validation_accuracy": 100 * row["validation_accuracy"]}
+        if len(row["testing"]):
+            lines[name] |= _line(classification.accuracy(_cells(row["testing"])))
+        if len(row["validation"]) and (id := f"table_12.{name}.accuracy") in known:
+            values.append(Value.of(id, classification.accuracy(_cells(row["validation"]))))
+    own = classical.accuracies(classics)
+    if not isinstance(own, Unavailable):
+        lines |= {name: _line(accuracy) for name, accuracy in own.items()}
+        values += [Value.of(f"table_12.{name}.accuracy", accuracy) for name, accuracy in own.items()]
+    frame = pd.DataFrame({"accuracy, paper": paper}).join(pd.DataFrame.from_dict(lines, orient="index"))
+    return Result(frame.set_axis([titles.get(name) or title(name) for name in frame.index], axis=0), tuple(values))
+
+
+def _line(accuracy: Interval) -> dict[str, object]:
+    return {"testing_accuracy": 100 * accuracy.estimate} | accuracy.columns()

@@ -1,9 +1,9 @@
-"""ALNet evaluated on single cells: Tables 5, 7, 8 and 11."""
+"""ALNet evaluated on single cells: Tables 5, 7, 8 and 11. Every interval is over patients (`statistics.intervals`)."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,18 +12,24 @@ import numpy as np
 import pandas as pd
 
 from alnet_lib.core.outcomes import Unavailable, if_available
+from alnet_lib.core.profile import Profile
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULE_2, MODULES, ModuleSpec
-from alnet_lib.evaluation import overall
-from alnet_lib.experiments.datasets import CellImages, labelled
+from alnet_lib.experiments.datasets import CellImages, fit_and_validation, labelled
 from alnet_lib.experiments.module_training import Trained
+from alnet_lib.experiments.preparation import Setup
 from alnet_lib.paper import printed
 from alnet_lib.paper.values import Result, Value
-from alnet_lib.statistics import bootstrap, classification
+from alnet_lib.statistics import classification, intervals
+from alnet_lib.statistics.intervals import Interval
 from alnet_lib.training import inference
+from alnet_lib.training.data import Images
 
 MATRIX = {"module_1": "table_07a", "module_2": "table_07b"}
 """Module -> the printed table with its confusion matrix."""
+
+_BEHIND = ("patient_id", "smear_id", "smear_known", "site", "source")
+"""Columns of cells that say whose they are; those that are there stand beside the predictions."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +40,17 @@ class Judged:
     ----------
     spec : ModuleSpec
         The module.
-    counts : DataFrame
-        Confusion matrix, rows reference classes, columns predicted ones.
-    patients : tuple of float
-        95% bootstrap interval of the accuracy over patients, in [0, 1]; NaN with fewer than two patients.
+    predictions : DataFrame
+        Of `predictions_of`, one row a cell.
     """
 
     spec: ModuleSpec
-    counts: pd.DataFrame
-    patients: tuple[float, float]
+    predictions: pd.DataFrame
+
+    @cached_property
+    def counts(self) -> pd.DataFrame:
+        """Confusion matrix, rows reference classes, columns predicted ones."""
+        return classification.confusion(self.predictions["reference"], self.predictions["predicted"], self.spec.classes)
 
     @cached_property
     def percent(self) -> pd.DataFrame:
@@ -50,54 +58,52 @@ class Judged:
         return classification.percent(self.counts)
 
     @cached_property
-    def rates(self) -> pd.DataFrame:
-        """Sensitivity, specificity and precision in [0, 1]; see `statistics.classification.rates`."""
-        return classification.rates(self.counts)
+    def accuracy(self) -> Interval:
+        """Overall accuracy, in [0, 1]."""
+        return classification.accuracy(self.predictions)
 
-    @property
-    def mean_sensitivity(self) -> float:
-        """Mean over the classes of the sensitivity, in [0, 1]."""
-        return float(self.rates.loc[self.rates["rate"].eq("sensitivity"), "value"].mean())
+    @cached_property
+    def mean_sensitivity(self) -> Interval:
+        """Mean over the classes that have cells of the sensitivity, in [0, 1]."""
+        return classification.mean_sensitivity(self.predictions)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Named numbers for sentences: module, accuracy with its interval over cells (%), paper (%), counts."""
-        return overall.accuracy(self.counts) | {
+        """Named numbers for sentences: module, accuracy with its interval (%), paper (%), n (cells), counts."""
+        return self.accuracy.columns() | {
             "module": self.spec.title,
+            "accuracy": 100 * self.accuracy.estimate,
+            "ci": self.accuracy.text(),
+            "n": len(self.predictions),
             "paper": printed.published(f"text.{self.spec.name}.accuracy"),
-            "mean_sensitivity": 100 * self.mean_sensitivity,
+            "mean_sensitivity": 100 * self.mean_sensitivity.estimate,
             "counts": self.counts,
         }
 
 
-def predictions_of(cells: pd.DataFrame, spec: ModuleSpec) -> tuple[pd.Series, pd.Series]:
+def predictions_of(cells: pd.DataFrame, spec: ModuleSpec) -> pd.DataFrame:
     """Give reference and predicted class of the cells that have a class under a module.
 
     Parameters
     ----------
     cells : DataFrame
-        One row a cell, with `cell_type` and the module's probabilities.
+        One row a cell, with `cell_type`, `patient_id` and the module's probabilities.
     spec : ModuleSpec
         The module.
 
     Returns
     -------
-    tuple of Series
-        Reference and predicted class names, with the index of those cells.
+    DataFrame
+        `reference`, `predicted` (class names) and, of patient_id, smear_id, smear_known, site and source, those that
+        are there; with the index of those cells.
     """
     own = spec.labelled(cells)
-    return spec.reference(own), spec.predicted(own)
+    kept = own[[name for name in _BEHIND if name in own]]
+    return kept.assign(reference=spec.reference(own), predicted=spec.predicted(own))
 
 
 @if_available
-def judge(
-    cells: pd.DataFrame,
-    spec: ModuleSpec,
-    *,
-    replicates: int,
-    generator: Callable[[str], np.random.Generator],
-    split: str = "test",
-) -> Judged | Unavailable:
+def judge(cells: pd.DataFrame, spec: ModuleSpec, *, split: str = "test") -> Judged | Unavailable:
     """Evaluate a module on the cells of a split that have one of its classes (module 2: all blasts, as Table 7B).
 
     Parameters
@@ -106,10 +112,6 @@ def judge(
         Predictions of all splits, with `cell_type`, `patient_id`, `split` and the module's probabilities.
     spec : ModuleSpec
         The module.
-    replicates : int
-        Bootstrap replicates over patients.
-    generator : callable
-        Purpose to random generator, of the profile.
     split : str
         `train`, `test` or `external`.
 
@@ -120,21 +122,41 @@ def judge(
     """
     if not spec.predicts(cells):
         return Unavailable(spec.lacking(cells))
-    cells = cells[cells["split"].eq(split)]
-    reference, predicted = predictions_of(cells, spec)
-    if reference.empty:
-        return Unavailable(f"no cell of this split has a class of {spec.title.lower()}")
-    patient = cells.loc[reference.index, "patient_id"].to_numpy()
-    frame = pd.DataFrame({"patient_id": patient, "correct": reference.eq(predicted).to_numpy()})
-    patients = (np.nan, np.nan)
-    if len(set(frame["patient_id"])) > 1:
-        patients = bootstrap.cluster_bootstrap(
-            frame,
-            lambda resampled: resampled["correct"].mean(),
-            replicates=replicates,
-            rng=generator(f"bootstrap/{spec.name}"),
-        )
-    return Judged(spec, classification.confusion(reference, predicted, spec.classes), patients)
+    found = predictions_of(cells[cells["split"].eq(split)], spec)
+    return (
+        Judged(spec, found) if len(found) else Unavailable(f"no cell of this split has a class of {spec.title.lower()}")
+    )
+
+
+@if_available
+def judge_validation(
+    cells: pd.DataFrame, spec: ModuleSpec, *, data: CellImages, profile: Profile
+) -> Judged | Unavailable:
+    """Evaluate a module on the training split's cells that were kept for its validation.
+
+    As printed, images are kept and not patients: most of these cells have others of their patient among those that the
+    module was fitted on, so this is no estimate for new patients, whatever its interval.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        As for `judge`, with `image_id`.
+    spec : ModuleSpec
+        The module.
+    data : CellImages
+        The cohort that the module was trained on.
+    profile : Profile
+        Seed and share of the validation split.
+
+    Returns
+    -------
+    Judged or Unavailable
+        As `judge`.
+    """
+    if not spec.predicts(cells):
+        return Unavailable(spec.lacking(cells))
+    _, held = fit_and_validation(data, spec, profile)
+    return judge(cells[cells["image_id"].isin(data.manifest["image_id"].iloc[held.rows])], spec, split="train")
 
 
 @if_available
@@ -149,40 +171,17 @@ def table_7(judged: Judged) -> Result:
     Returns
     -------
     Result
-        Frame: rows and columns named as printed, and `cells`. Values: every entry, with its Wilson interval. Facts:
-        those of `Judged.facts`.
+        Frame: rows and columns named as printed, `cells`, and the interval (`Interval.columns`, %) of the class's
+        sensitivity. Values: every entry. Facts: those of `Judged.facts`.
     """
-    values = []
+    values, diagonal = [], []
     for reference in judged.counts.index:
-        n = int(judged.counts.loc[reference].sum())
-        for predicted in judged.counts.columns:
-            bounds = overall.interval(int(judged.counts.loc[reference, predicted]), n)
-            id = f"{MATRIX[judged.spec.name]}.{reference}.{predicted}"
-            value = judged.percent.loc[reference, predicted]
-            values.append(Value(id, "%", printed.published(id), None, value, *bounds))
-    frame = judged.percent.rename(index=LABELS, columns=LABELS)
-    return Result(frame.assign(cells=judged.counts.sum(axis=1).to_numpy()), tuple(values), judged.facts)
-
-
-@if_available
-def over_patients(judged: Judged) -> Result | Unavailable:
-    """Give the interval of a module's accuracy over patients, for a sentence.
-
-    Parameters
-    ----------
-    judged : Judged
-        The module on the testing cells.
-
-    Returns
-    -------
-    Result or Unavailable
-        Facts: `module`, `low`, `high` (%). Unavailable with fewer than two patients.
-    """
-    if np.isnan(judged.patients[0]):
-        return Unavailable("the testing cells are of one patient")
-    low, high = (100 * bound for bound in judged.patients)
-    facts = {"module": judged.spec.title, "low": low, "high": high}
-    return Result(pd.DataFrame([facts]), (), facts)
+        own = judged.predictions[judged.predictions["reference"].eq(reference)]
+        entries = {name: intervals.proportion(own["predicted"].eq(name), own) for name in judged.counts.columns}
+        values += [Value.of(f"{MATRIX[judged.spec.name]}.{reference}.{name}", entry) for name, entry in entries.items()]
+        diagonal.append({"cells": len(own)} | entries[reference].columns())
+    frame = judged.percent.join(pd.DataFrame(diagonal, judged.counts.index)).rename(index=LABELS, columns=LABELS)
+    return Result(frame, tuple(values), judged.facts)
 
 
 def _there(judged: tuple[Judged | Unavailable, ...]) -> list[Judged]:
@@ -204,55 +203,53 @@ def table_8(*judged: Judged | Unavailable) -> Result | Unavailable:
     Returns
     -------
     Result or Unavailable
-        Frame: `module`, `class`, `rate`, `value`, `low`, `high` (%, 95% Wilson), `n`, `paper` (%).
-    """
-    if not (there := _there(judged)):
-        return _first_reason(judged)
-    frames, values = [], []
-    for one in there:
-        table = one.rates.copy()
-        table[["value", "low", "high"]] *= 100
-        ids = [f"table_08.{row['rate']}.{row['class']}" for row in table.to_dict("records")]
-        table["paper"] = [printed.published(id) for id in ids]
-        values += [
-            Value(id, "%", printed.published(id), None, row["value"], row["low"], row["high"])
-            for id, row in zip(ids, table.to_dict("records"), strict=True)
-        ]
-        table = table.assign(module=one.spec.name[-1]).replace({"class": LABELS})
-        frames.append(table[["module", "class", "rate", "value", "low", "high", "n", "paper"]])
-    return Result(pd.concat(frames, ignore_index=True), tuple(values))
-
-
-def overall_accuracy(
-    *judged: Judged | Unavailable, trained: tuple[Trained | Unavailable, ...] = ()
-) -> Result | Unavailable:
-    """Give the overall accuracy of the modules, with intervals over cells (Wilson) and over patients (bootstrap).
-
-    Parameters
-    ----------
-    *judged : Judged or Unavailable
-        The modules on the testing cells; those that are unavailable are left out.
-    trained : tuple of Trained or Unavailable
-        Their trainings, whose validation accuracies become values (section 3.2).
-
-    Returns
-    -------
-    Result or Unavailable
-        Frame: `module`, `cells`, `accuracy`, `low`, `high`, `low, patients`, `high, patients`, `paper` (%).
+        Frame: `module`, `class`, `rate`, `value` (%), `low`, `high`, `patients`, `design_effect`, `interval` (of
+        `Interval.columns`), `n` (cells), `paper` (%).
     """
     if not (there := _there(judged)):
         return _first_reason(judged)
     rows, values = [], []
     for one in there:
-        facts, patients = one.facts, tuple(100 * bound for bound in one.patients)
-        row = {"module": one.spec.title, "cells": facts["n"]} | {k: facts[k] for k in ("accuracy", "low", "high")}
-        rows.append(row | {"low, patients": patients[0], "high, patients": patients[1], "paper": facts["paper"]})
-        values.append(Value.of(f"text.{one.spec.name}.accuracy", facts["accuracy"], *patients))
-    values += [
-        Value.of(f"text.{one.name}.validation_accuracy", 100 * one.validation_accuracy)
-        for one in trained
-        if not isinstance(one, Unavailable)
-    ]
+        found = classification.rate_intervals(one.predictions, one.spec.classes)
+        for row in classification.rates(one.counts).to_dict("records"):
+            name, rate = row["class"], row["rate"]
+            id, measured = f"table_08.{rate}.{name}", found[name, rate]
+            about = {"module": one.spec.name[-1], "class": LABELS[name], "rate": rate}
+            about |= {"value": 100 * measured.estimate} | measured.columns()
+            rows.append(about | {"n": row["n"], "paper": printed.published(id)})
+            values.append(Value.of(id, measured))
+    return Result(pd.DataFrame(rows), tuple(values))
+
+
+def overall_accuracy(
+    *judged: Judged | Unavailable, validation: tuple[Judged | Unavailable, ...] = ()
+) -> Result | Unavailable:
+    """Give the overall accuracy of the modules.
+
+    Parameters
+    ----------
+    *judged : Judged or Unavailable
+        The modules on the testing cells; those that are unavailable are left out.
+    validation : tuple of Judged or Unavailable
+        The modules on their validation cells (`judge_validation`), as section 3.2 prints them too.
+
+    Returns
+    -------
+    Result or Unavailable
+        Frame: `module`, `split`, `cells`, `accuracy` (%), the columns of `Interval.columns`, `paper` (%). Values: these
+        accuracies, and `<module>.mean_sensitivity` of the testing cells.
+    """
+    if not (there := _there(judged)):
+        return _first_reason(judged)
+    rows, values = [], []
+    for split, key, ones in (("testing", "accuracy", there), ("validation", "validation_accuracy", _there(validation))):
+        for one in ones:
+            id, measured = f"text.{one.spec.name}.{key}", one.accuracy
+            row = {"module": one.spec.title, "split": split, "cells": len(one.predictions)}
+            row |= {"accuracy": 100 * measured.estimate} | measured.columns()
+            rows.append(row | {"paper": printed.published(id)})
+            values.append(Value.of(id, measured))
+    values += [Value.of(f"{one.spec.name}.mean_sensitivity", one.mean_sensitivity, "%") for one in there]
     return Result(pd.DataFrame(rows), tuple(values))
 
 
@@ -272,108 +269,118 @@ def by_source(cells: pd.DataFrame, spec: ModuleSpec = MODULE_1, *, split: str = 
     Returns
     -------
     Result or Unavailable
-        Frame: `source`, `class` (`all classes` first), `cells`, `correct`, `low`, `high` (%, 95% Wilson over cells).
-        Values: `source.<source>.<module>.accuracy`. Unavailable where the cells are of one source.
+        Frame: `source`, `class` (`all classes` first), `cells`, `correct` (%), the columns of `Interval.columns`.
+        Values: `source.<source>.<module>.accuracy`, and `....<class>` of each class. Unavailable where the cells are of
+        one source.
     """
     cells = cells[cells["split"].eq(split)]
     if "source" not in cells or cells["source"].nunique() < 2:
         return Unavailable("the cells are of one source")
-    reference, predicted = predictions_of(cells, spec)
-    source = cells.loc[reference.index, "source"]
-    found = pd.DataFrame({"source": source, "class": reference, "correct": reference.eq(predicted)})
-    together = found.assign(**{"class": "all classes"})
-    order = ["all classes", *spec.classes]
+    found = predictions_of(cells, spec)
     rows, values = [], []
-    for (name, of_class), own in pd.concat([together, found]).groupby(["source", "class"])["correct"]:
-        bounds = overall.interval(int(own.sum()), len(own))
-        rows.append((name, of_class, len(own), 100 * own.mean(), *bounds))
-        if of_class == "all classes":
-            values.append(Value(f"source.{name}.{spec.name}.accuracy", "%", None, None, 100 * own.mean(), *bounds))
-    frame = pd.DataFrame(rows, columns=["source", "class", "cells", "correct", "low", "high"])
-    frame = frame.sort_values(["source", "class"], key=lambda c: c.map(order.index) if c.name == "class" else c)
-    return Result(frame.replace({"class": LABELS}).reset_index(drop=True), tuple(values))
+    for source, of_source in found.groupby("source"):
+        parts = {"all classes": of_source} | {name: of_source[of_source["reference"].eq(name)] for name in spec.classes}
+        for name, own in parts.items():
+            if len(own):
+                measured, key = classification.accuracy(own), "accuracy" if name == "all classes" else name
+                row = {"source": source, "class": LABELS.get(name, name), "cells": len(own)}
+                rows.append(row | {"correct": 100 * measured.estimate} | measured.columns())
+                values.append(Value.of(f"source.{source}.{spec.name}.{key}", measured, "%"))
+    return Result(pd.DataFrame(rows), tuple(values))
 
 
-def _sensitivities(cells: pd.DataFrame) -> dict[str, dict[str, float]]:
-    rates: dict[str, dict[str, float]] = {}
-    for spec in MODULES:
-        if spec.columns[0] in cells:
-            own = classification.rates(classification.confusion(*predictions_of(cells, spec), spec.classes))
-            own = own[own["rate"].eq("sensitivity")].set_index("class")
-            rates |= own[["value", "low", "high"]].mul(100).to_dict("index")
-    return rates
-
-
-def table_11(cells: pd.DataFrame, earlier: pd.DataFrame | Unavailable | None = None) -> Result:
+def table_11(cells: pd.DataFrame, earlier: Mapping[str, Interval] | Unavailable | None = None) -> Result:
     """Lay out true positive rates as Table 11; its blast rows are module 2's, as in the paper.
 
     Parameters
     ----------
     cells : DataFrame
         Predictions of all splits, as for `judge`; the testing cells count.
-    earlier : DataFrame, Unavailable or None
-        `value`, `low`, `high` of the linear discriminant in %, by cell group (`classical.sensitivities`); without it
-        the column `LDA, this run` is missing.
+    earlier : mapping of str to Interval, Unavailable or None
+        Sensitivity of the linear discriminant in [0, 1] by cell group (`classical.sensitivities`); without it the
+        columns `LDA, ...` are missing.
 
     Returns
     -------
     Result
-        Frame: rows as printed; `earlier, paper`, `ALNet, paper`, `LDA, this run`, `ALNet, this run`, `low`, `high` (%,
-        one decimal as printed).
+        Frame: rows as printed; `earlier, paper`, `ALNet, paper`, `LDA, this run` with its `LDA, low` and `LDA, high`,
+        `ALNet, this run` with the columns of `Interval.columns` (%, one decimal as printed). Values:
+        `table_11.<row>.proposed`, and `table_11.<row>.earlier` of the linear discriminant.
     """
     frame = printed.table("11").rename(columns={"earlier": "earlier, paper", "proposed": "ALNet, paper"})
-    rates = _sensitivities(cells[cells["split"].eq("test")])
-    known = earlier if isinstance(earlier, pd.DataFrame) else pd.DataFrame()
-    values = []
+    cells = cells[cells["split"].eq("test")]
+    own: dict[str, Interval] = {}
+    for spec in MODULES:
+        if spec.predicts(cells):
+            rates = classification.rate_intervals(predictions_of(cells, spec), spec.classes)
+            own |= {name: measured for (name, rate), measured in rates.items() if rate == "sensitivity"}
+    known = {} if earlier is None or isinstance(earlier, Unavailable) else earlier
+    rows, values = [], []
     for name in frame.index:
         # The paper calls the group of myeloblasts and monoblasts by its larger part.
         group = "myeloid_blast" if name == "myeloblast" else name
-        if group in known.index:
-            frame.loc[name, "LDA, this run"] = round(known.loc[group, "value"], 1)
-        if (rate := rates.get(group)) is None:
-            continue
-        frame.loc[name, ["ALNet, this run", "low", "high"]] = [round(rate[k], 1) for k in ("value", "low", "high")]
-        values.append(Value.of(f"table_11.{name}.proposed", rate["value"], rate["low"], rate["high"]))
+        row: dict[str, Any] = {}
+        if (measured := known.get(group)) is not None:
+            ends = measured.columns()
+            row |= {"LDA, this run": 100 * measured.estimate, "LDA, low": ends["low"], "LDA, high": ends["high"]}
+            values.append(Value.of(f"table_11.{name}.earlier", measured))
+        if (measured := own.get(group)) is not None:
+            row |= {"ALNet, this run": 100 * measured.estimate} | measured.columns()
+            values.append(Value.of(f"table_11.{name}.proposed", measured))
+        rows.append(row)
+    frame = frame.join(pd.DataFrame(rows, frame.index)).round(1)
     return Result(frame.set_axis([LABELS[name] for name in frame.index], axis=0), tuple(values))
 
 
-def table_5(
-    data: CellImages, networks: Mapping[str, Trained | Unavailable], *, batch: int = 256
-) -> Result | Unavailable:
+def table_5(setup: Setup, networks: Mapping[str, Trained | Unavailable]) -> Result | Unavailable:
     """Compare two networks as module 2 by accuracy and time, as Table 5.
+
+    The training accuracy is of the images that the network was fitted on, without augmentation.
 
     Parameters
     ----------
-    data : CellImages
-        The cohort.
+    setup : Setup
+        Images and profile.
     networks : mapping of str to Trained or Unavailable
         Backbone as in Table 5 (`vgg16`, `vgg19`) to its training.
-    batch : int
-        Images predicted at a time.
 
     Returns
     -------
     Result or Unavailable
-        Frame: index backbone; `training`, `testing` (%), `training_minutes`, `classification_seconds`, and the printed
-        ones. The first Unavailable where a network was not trained.
+        Frame: index backbone; `training`, `testing` (%), the columns of `Interval.columns` of `testing`,
+        `training_minutes`, `classification_seconds`, and the printed ones. Values: these numbers and
+        `table_05.difference`, the last network's testing accuracy less the first's on the same cells. Facts:
+        `difference` (percentage points), `low`, `high`, `ci`, `patients`, `n` (testing cells). Unavailable where a
+        network was not trained, or without a testing blast.
     """
-    rows, values = {}, []
+    rows: dict[str, dict[str, Any]] = {}
+    values, right = [], []
     for backbone, trained in networks.items():
         if isinstance(trained, Unavailable):
             return trained
-        test = labelled(data, MODULE_2, split="test", classes=trained.network.classes)
+        fitted, _ = fit_and_validation(setup.data, MODULE_2, setup.profile)
+        test = labelled(setup.data, MODULE_2, split="test", classes=trained.network.classes)
+        tested = setup.data.manifest.iloc[test.rows]
+        if tested.empty:
+            return Unavailable("no testing cell has a class of module 2")
+        training = intervals.proportion(_correct(trained, fitted, setup), setup.data.manifest.iloc[fitted.rows])
         began = time.perf_counter()
-        probability = inference.predict(trained.network, test, trained.options, batch=batch)
+        right.append(_correct(trained, test, setup))
         seconds = time.perf_counter() - began
-        correct = int((probability.argmax(1) == test.labels).sum())
-        rows[backbone] = {
-            "training": 100 * trained.train_accuracy,
-            "testing": 100 * correct / len(test) if len(test) else float("nan"),
-            "training_minutes": trained.seconds / 60,
-            "classification_seconds": seconds,
-        }
-        for column, number in rows[backbone].items():
-            bounds = overall.interval(correct, len(test)) if column == "testing" else ()
-            values.append(Value.of(f"table_05.{backbone}.{column}", number, *bounds))
-    frame = pd.DataFrame(rows).T
-    return Result(frame.join(printed.table("05").add_suffix(", paper")), tuple(values))
+        testing = intervals.proportion(right[-1], tested)
+        times = {"training_minutes": trained.seconds / 60, "classification_seconds": seconds}
+        rows[backbone] = {"training": 100 * training.estimate, "testing": 100 * testing.estimate}
+        rows[backbone] |= testing.columns() | times
+        measured = {"training": training, "testing": testing} | times
+        values += [Value.of(f"table_05.{backbone}.{column}", number) for column, number in measured.items()]
+    gain = intervals.difference(right[0], tested, right[-1])
+    values.append(Value.of("table_05.difference", gain, "percentage points"))
+    facts = gain.columns() | {"difference": 100 * gain.estimate, "ci": gain.text(), "n": len(tested)}
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    return Result(frame.join(printed.table("05").add_suffix(", paper")), tuple(values), facts)
+
+
+def _correct(trained: Trained, images: Images, setup: Setup) -> np.ndarray:
+    """Whether a network predicts each image correctly, bool (n,)."""
+    probability = inference.predict(trained.network, images, trained.options, batch=setup.profile.prediction_batch)
+    return probability.argmax(1) == images.labels

@@ -1,8 +1,8 @@
-"""Cells and smears of other sites (section 3.3), and examples of each site (Figure 5)."""
+"""Cells and smears of other sites (section 3.3), with intervals over patients, and examples of each site (Figure 5)."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,10 +10,11 @@ import pandas as pd
 from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.tasks import MODULE_2, MODULES
-from alnet_lib.evaluation import overall
-from alnet_lib.evaluation.smear_level import verdict_counts, with_percent
+from alnet_lib.evaluation.cell_level import predictions_of
+from alnet_lib.evaluation.smear_level import end_to_end
 from alnet_lib.experiments.datasets import CellImages
 from alnet_lib.paper.values import Result, Value
+from alnet_lib.statistics import classification, intervals
 
 _EXTERNAL_IDS = {
     ("1", "Blasts"): "text.external.module_1.accuracy",
@@ -29,42 +30,38 @@ def external_cells(cells: pd.DataFrame) -> Result | Unavailable:
     Parameters
     ----------
     cells : DataFrame
-        Predictions of all splits, with `site`, `split`, `eligible`, `cell_type` and probabilities.
+        Predictions of all splits, with `patient_id`, `site`, `split`, `eligible`, `cell_type` and probabilities.
 
     Returns
     -------
     Result or Unavailable
-        Frame: `site` (`all` for all together), `module`, `class`, `correct`, `cells`, `accuracy`, `low`, `high` (%, 95%
-        Wilson). Values: over all other sites, beside section 3.3. Unavailable without a labelled cell.
+        Frame: `site` (`all` for all together), `module`, `class`, `correct`, `cells`, `accuracy` (%), the columns of
+        `Interval.columns`. Values: over all other sites, beside section 3.3 where it prints them, and
+        `external.<site>.<module>.<class>`. Facts: `n` (cells), `patients`. Unavailable without a labelled cell.
     """
     external = cells[cells["split"].eq("external") & cells["eligible"]]
-    rows: list[tuple[Any, ...]] = []
+    rows, values = [], []
     for spec in MODULES:
         if spec is MODULE_2 and not spec.predicts(external):
             continue
-        own = spec.labelled(external)
-        reference = spec.reference(own)
-        correct = spec.predicted(own).eq(reference)
-        frame = pd.DataFrame({"site": own["site"], "class": reference, "correct": correct})
-        parts = [*frame.groupby(["site", "class"]), *((("all", name), p) for name, p in frame.groupby("class"))]
-        for (site, name), part in parts:
-            good, n = int(part["correct"].sum()), len(part)
-            bounds = overall.interval(good, n)
-            rows.append((site, spec.name[-1], LABELS[name], good, n, 100 * part["correct"].mean(), *bounds))
+        found = predictions_of(external, spec)
+        for site, of_site in [*found.groupby("site"), ("all", found)]:
+            for name, own in of_site.groupby("reference"):
+                measured, module = classification.accuracy(own), spec.name[-1]
+                row = {"site": site, "module": module, "class": LABELS[name]}
+                row |= {"correct": int(own["predicted"].eq(name).sum()), "cells": len(own)}
+                rows.append(row | {"accuracy": 100 * measured.estimate} | measured.columns())
+                values.append(Value.of(f"external.{site}.{spec.name}.{name}", measured, "%"))
+                if site == "all" and (module, LABELS[name]) in _EXTERNAL_IDS:
+                    values.append(Value.of(_EXTERNAL_IDS[module, LABELS[name]], measured))
     if not rows:
         return Unavailable("no labelled cell of another site")
-    table = pd.DataFrame(rows, columns=["site", "module", "class", "correct", "cells", "accuracy", "low", "high"])
-    together = table[table["site"].eq("all")].set_index(["module", "class"])
-    values = [
-        Value.of(id, *(together.loc[key, column] for column in ("accuracy", "low", "high")))
-        for key, id in _EXTERNAL_IDS.items()
-        if key in together.index
-    ]
-    return Result(table, tuple(values), {"n": len(external)})
+    facts = {"n": len(external), "patients": intervals.behind(external)["n_patients"]}
+    return Result(pd.DataFrame(rows), tuple(values), facts)
 
 
 @if_available
-def external_smears(votes: pd.DataFrame, cells: pd.DataFrame) -> Result:
+def external_smears(votes: pd.DataFrame, cells: pd.DataFrame) -> Result | Unavailable:
     """Give the verdicts on the smears of other sites.
 
     Parameters
@@ -76,17 +73,15 @@ def external_smears(votes: pd.DataFrame, cells: pd.DataFrame) -> Result:
 
     Returns
     -------
-    Result
-        Frame: of `smear_level.with_percent`, diagnoses that have smears. Values: `external.smears.accuracy` and, with
-        module 2, the numbers of section 3.3. Facts: `accuracy`, `low`, `high` (%), `n`, `counts`.
+    Result or Unavailable
+        Frame and facts: of `smear_level.end_to_end`. Values: `external.smears.accuracy`, `external.smears.<diagnosis>`
+        and, with module 2, the numbers of section 3.3.
     """
-    counts = verdict_counts(votes)
-    counts = counts[counts.sum(axis=1) > 0]
-    about = overall.accuracy(counts)
-    values = [Value("external.smears.accuracy", "%", None, None, about["accuracy"], about["low"], about["high"])]
-    if MODULE_2.predicts(cells):
-        values += _section_3_3(votes)
-    return Result(with_percent(counts), tuple(values), about | {"counts": counts})
+    result = end_to_end(votes, key="external.smears")
+    if isinstance(result, Unavailable):
+        return result
+    more = _section_3_3(votes) if MODULE_2.predicts(cells) else []
+    return replace(result, values=(*result.values, *more))
 
 
 def _section_3_3(votes: pd.DataFrame) -> list[Value]:
@@ -94,14 +89,12 @@ def _section_3_3(votes: pd.DataFrame) -> list[Value]:
     leukaemia = votes[votes["diagnosis"].isin(["AML", "ALL"])]
     values = []
     if len(leukaemia):
-        blast = leukaemia["module_1"].eq("blast")
-        bounds = overall.interval(int(blast.sum()), len(blast))
-        values.append(Value.of("text.external.smears_module_1", 100 * blast.mean(), *bounds))
+        first = intervals.proportion(leukaemia["module_1"].eq("blast"), leukaemia)
+        values.append(Value.of("text.external.smears_module_1", first))
     for diagnosis, part in leukaemia.groupby("diagnosis"):
-        correct, n = int(part["verdict"].eq(diagnosis).sum()), len(part)
-        id = f"text.external.{diagnosis}"
-        values += [Value.of(f"{id}_smears_right", correct), Value.of(f"{id}_smears", n)]
-        values.append(Value.of(f"{id}_sensitivity", 100 * correct / n, *overall.interval(correct, n)))
+        correct, id = part["verdict"].eq(diagnosis), f"text.external.{diagnosis}"
+        values += [Value.of(f"{id}_smears_right", int(correct.sum())), Value.of(f"{id}_smears", len(part))]
+        values.append(Value.of(f"{id}_sensitivity", intervals.proportion(correct, part)))
     return values
 
 

@@ -1,7 +1,12 @@
-"""ALNet evaluated on smears: the vote, Figure 4, Tables 9A and 9B, verdicts from end to end and by site."""
+"""ALNet evaluated on smears: the vote, Figure 4, Tables 9A and 9B, verdicts from end to end and by site.
+
+Every interval is over patients: the smears of a patient are a cluster (`statistics.intervals`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +15,13 @@ import pandas as pd
 from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.core.vocabulary import DIAGNOSES, MODULE_1_CLASSES
 from alnet_lib.diagnosis import aggregation
-from alnet_lib.diagnosis.aggregation import NON_APL, UNKNOWN, AggregationRule
+from alnet_lib.diagnosis.aggregation import NON_APL, UNKNOWN, VERDICTS, AggregationRule
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULE_2
-from alnet_lib.evaluation import overall
-from alnet_lib.paper import printed
+from alnet_lib.paper import printed as paper
 from alnet_lib.paper.values import Result, Value
-from alnet_lib.statistics import classification, roc
+from alnet_lib.statistics import classification, intervals, roc
+from alnet_lib.statistics.auc import auc
+from alnet_lib.statistics.intervals import Interval
 
 SMEAR_CLASSES = {
     "lymphocyte": "Control (LY)",
@@ -66,9 +72,11 @@ def smear_reference(cells: pd.DataFrame) -> pd.Series:
     Returns
     -------
     Series
-        Class name by smear_id.
+        Class name by smear_id; smears without a labelled cell are not in it.
     """
-    return pd.crosstab(cells["smear_id"], MODULE_1.reference(cells)).idxmax(axis=1)
+    known = MODULE_1.labelled(cells)
+    counts = pd.crosstab(known["smear_id"], MODULE_1.reference(known))
+    return counts.idxmax(axis=1) if len(counts) else pd.Series(dtype=object)
 
 
 @if_available
@@ -85,7 +93,8 @@ def votes_of(cells: pd.DataFrame, rule: AggregationRule) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a smear, as `diagnosis.aggregation.vote`, and `reference` (of `smear_reference`).
+        One row a smear, as `diagnosis.aggregation.vote`, and `reference` (of `smear_reference`; missing where no cell
+        of the smear has a label).
     """
     votes = aggregation.vote(cells, rule)
     return votes.assign(reference=votes["smear_id"].map(smear_reference(cells)))
@@ -107,52 +116,69 @@ def shares_of(votes: pd.DataFrame) -> pd.DataFrame:
     return votes[[f"share_{name}" for name in MODULE_1_CLASSES]].set_axis(list(MODULE_1_CLASSES), axis=1)
 
 
-def figure_4(votes: pd.DataFrame | Unavailable) -> Result | Unavailable:
+def _aside(votes: pd.DataFrame) -> dict[str, int | str]:
+    """Count the smears that no reference label judges, and say so for a caption."""
+    n = int(votes["reference"].isna().sum())
+    words = f" {n} {'smear' if n == 1 else 'smears'} without a labelled cell {'is' if n == 1 else 'are'} left out."
+    return {"unlabelled": n, "aside": words if n else ""}
+
+
+def figure_4(
+    votes: pd.DataFrame | Unavailable, *, printed: bool = True, threshold: Interval | None = None
+) -> Result | Unavailable:
     """Analyse the multiclass ROC over smears by their shares of cells, and the best threshold (section 3.3, Figure 4).
 
     Parameters
     ----------
     votes : DataFrame or Unavailable
         Of `votes_of` on training smears.
+    printed : bool
+        The values stand beside the paper's numbers, which are of smears that module 1 was fitted on. False for
+        cross-fitted votes: their keys are `roc.cross_fitted.*` and `threshold.cross_fitted`.
+    threshold : Interval, optional
+        Of the threshold over patients, in [0, 1], by the bootstrap; without it the value has no interval, since the
+        range of equally best thresholds is none.
 
     Returns
     -------
     Result or Unavailable
-        Frame: `class`, `auc`. Facts: `roc` (MulticlassRoc), `auc` (average, in [0, 1]), `low`, `high` (%, interval of
-        best thresholds), `n` (smears), `inside` (`inside` or `outside`: where the paper's 50% lies). Unavailable where
-        the smears are of one class.
+        Frame: `class`, `auc`, and the columns of `Interval.columns`, in [0, 1]. Values: the average AUC, Hand and
+        Till's M, the AUC of each class, the threshold (middle of the equally best). Facts: `roc` (MulticlassRoc), `auc`
+        (average, in [0, 1]) and its interval `ci`, `hand_till` and `hand_till_ci`, `low`, `high` (%, range of equally
+        best thresholds), `patients`, `n` (smears), `unlabelled` and `aside`, `inside` (`inside` or `outside`: where the
+        paper's 50% lies). Unavailable where the smears are of one class.
     """
-    if isinstance(votes, Unavailable) or votes["reference"].nunique() < 2:
-        return Unavailable("the training smears are all of one class, or there is none")
+    if isinstance(votes, Unavailable):
+        return votes
+    if votes["reference"].nunique() < 2:
+        return Unavailable("the training smears are all of one class, or none has a label")
+    aside = _aside(votes)
     votes = votes[votes["reference"].notna()].reset_index(drop=True)
-    analysis = roc.multiclass_roc(votes["reference"], shares_of(votes))
+    reference, analysis = votes["reference"], roc.multiclass_roc(votes["reference"], shares_of(votes))
     low, high = analysis.threshold
-    values = (
-        Value.of("text.roc.auc", analysis.average.auc),
-        Value.of("text.threshold", 50 * (low + high), 100 * low, 100 * high),
-        Value("roc.hand_till", "", reproduced=analysis.hand_till),
-    )
-    facts = {"roc": analysis, "auc": analysis.average.auc, "low": 100 * low, "high": 100 * high, "n": len(votes)}
+    average = intervals.jackknife(votes, lambda left: roc.average_auc(left["reference"], shares_of(left)))
+    pairs = intervals.jackknife(votes, lambda left: roc.hand_till(left["reference"], shares_of(left)))
+    of_class = {name: auc(reference.eq(name), votes[f"share_{name}"], votes) for name in analysis.classes}
+    chosen = 50 * (low + high) if threshold is None else replace(threshold, estimate=(low + high) / 2)
+    name = "roc" if printed else "roc.cross_fitted"
+    ids = ("text.roc.auc", "text.threshold") if printed else (f"{name}.auc", "threshold.cross_fitted")
+    values = [
+        Value.of(ids[0], average, None if printed else ""),
+        Value.of(ids[1], chosen, None if printed else "%"),
+        Value.of(f"{name}.hand_till", pairs, ""),
+        *(Value.of(f"{name}.auc.{one}", measured, "") for one, measured in of_class.items()),
+    ]
+    facts: dict[str, Any] = {
+        "roc": analysis,
+        "auc": average.estimate,
+        "ci": average.text(3, factor=1),
+        "patients": average.n_patients,
+    }
+    facts |= {"hand_till": pairs.estimate, "hand_till_ci": pairs.text(3, factor=1)}
+    facts |= {"low": 100 * low, "high": 100 * high, "n": len(votes)} | aside
     facts["inside"] = "inside" if low <= 0.5 <= high else "outside"
-    frame = pd.DataFrame([(name, curve.auc) for name, curve in analysis.classes.items()], columns=["class", "auc"])
-    return Result(frame, values, facts)
-
-
-def with_percent(counts: pd.DataFrame) -> pd.DataFrame:
-    """Put the percentages of the reference diagnosis beside the counts.
-
-    Parameters
-    ----------
-    counts : DataFrame
-        Confusion matrix of smears.
-
-    Returns
-    -------
-    DataFrame
-        Columns `<predicted>` (counts), then `<predicted>, %` (NaN in rows without smears).
-    """
-    percent = classification.percent(counts).add_suffix(", %")
-    return counts.join(percent).rename_axis("reference")
+    rows = [{"class": one, "auc": found.estimate} | found.columns(factor=1) for one, found in of_class.items()]
+    return Result(pd.DataFrame(rows), tuple(values), facts)
 
 
 @if_available
@@ -162,41 +188,50 @@ def as_printed(counts: pd.DataFrame | Result) -> pd.DataFrame:
     Parameters
     ----------
     counts : DataFrame or Result
-        Confusion matrix of smears; a Result has it as the fact `counts`.
+        Confusion matrix of smears; a Result has it as the fact `counts`, and the intervals in its frame.
 
     Returns
     -------
     DataFrame
-        Strings, to be shown.
+        Strings, to be shown; of a Result with `correct, 95% interval`: `68 to 100% (12 patients)`.
     """
+    made = counts if isinstance(counts, Result) else None
     counts = counts.facts["counts"] if isinstance(counts, Result) else counts
     text = classification.percent(counts).map(lambda p: "" if np.isnan(p) else f"{p:.0f}%")
-    return (text + " (" + counts.astype(str) + ")").rename_axis("reference")
+    shown = (text + " (" + counts.astype(str) + ")").rename_axis("reference")
+    if made is None:
+        return shown
+    about = made.frame
+    ends = about["low"].map("{:.0f}".format) + " to " + about["high"].map("{:.0f}%".format)
+    ends = ends.where(about["low"].notna(), "none") + " (" + about["patients"].astype(str) + " patients)"
+    return shown.assign(**{"correct, 95% interval": ends})
 
 
-def _confusion_result(counts: pd.DataFrame, values: list[Value]) -> Result:
-    facts: dict[str, Any] = overall.accuracy(counts) | {"counts": counts}
-    return Result(with_percent(counts), tuple(values), facts)
+def _predictions(votes: pd.DataFrame, reference: pd.Series, predicted: pd.Series) -> pd.DataFrame:
+    """Smears as `statistics.classification` takes predictions."""
+    about = votes[[name for name in ("patient_id", "smear_id", "n_cells", "site") if name in votes]]
+    return about.assign(reference=reference, predicted=predicted)
 
 
-def counts_9a(votes: pd.DataFrame) -> pd.DataFrame:
-    """Count smears, reference diagnosis against module 1's.
+def _confusion_result(
+    predictions: pd.DataFrame, classes: Sequence[str], others: Sequence[str], values: Sequence[Value]
+) -> Result:
+    """Counts, percentages, and the interval of each row's correct share; classes without a smear get no row."""
+    counts = classification.confusion(predictions["reference"], predictions["predicted"], classes, others)
+    counts = counts[counts.sum(axis=1) > 0]
+    parts = [predictions[predictions["reference"].eq(name)] for name in counts.index]
+    correct = pd.DataFrame([classification.accuracy(part).columns() for part in parts], counts.index)
+    about = classification.accuracy(predictions)
+    facts = about.columns() | {"accuracy": 100 * about.estimate, "ci": about.text(), "n": len(predictions)}
+    frame = counts.join(classification.percent(counts).add_suffix(", %")).join(correct).rename_axis("reference")
+    return Result(frame, tuple(values), facts | {"counts": counts, "aside": ""})
 
-    Parameters
-    ----------
-    votes : DataFrame
-        Of `votes_of`.
 
-    Returns
-    -------
-    DataFrame
-        Rows and columns named as in Table 9A, with a column `UNK` for unknown. Smears of unlabelled cells have no
-        reference class and are left out.
-    """
+def _predictions_9a(votes: pd.DataFrame) -> pd.DataFrame:
+    """The smears with a reference class and module 1's, named as in Table 9A, `UNK` for unknown."""
     votes = votes[votes["reference"].notna()]
-    reference = votes["reference"].map(SMEAR_CLASSES)
     predicted = votes["module_1"].map(SMEAR_CLASSES | {UNKNOWN: "UNK"})
-    return classification.confusion(reference, predicted, list(SMEAR_CLASSES.values()), ["UNK"])
+    return _predictions(votes, votes["reference"].map(SMEAR_CLASSES), predicted)
 
 
 @if_available
@@ -211,46 +246,31 @@ def table_9a(votes: pd.DataFrame) -> Result | Unavailable:
     Returns
     -------
     Result or Unavailable
-        Frame: of `with_percent`, diagnoses that have smears. Facts: `accuracy`, `low`, `high` (%), `n`, `counts`.
-        Unavailable where no smear has labelled cells, or the rule does not decide by module 1.
+        Frame: counts and percentages (`<predicted>, %`), the columns of `Interval.columns` for the row's correct share
+        (%). Facts: `accuracy`, `low`, `high` (%), `patients`, `ci`, `n` (smears), `counts`; `unlabelled` (smears
+        without a labelled cell: nothing judges them) and `aside`, which says so. Unavailable where no smear has
+        labelled cells, or the rule does not decide by module 1.
     """
     if votes["module_1"].eq("").all():
         return Unavailable("the rule of aggregation does not decide by module 1")
-    counts = counts_9a(votes)
-    counts = counts[counts.sum(axis=1) > 0]
-    if counts.empty:
+    found, classes = _predictions_9a(votes), list(SMEAR_CLASSES.values())
+    if found.empty:
         return Unavailable("no testing smear has labelled cells")
-    rates = classification.rates(counts)
-    apl = rates[rates["class"].eq("APL") & rates["rate"].isin(["specificity", "precision"])].dropna(subset="value")
-    values = [
-        Value.of(f"text.s4.APL.{row.rate}", 100 * row.value, 100 * row.low, 100 * row.high) for row in apl.itertuples()
-    ]
-    return _confusion_result(counts, [*_table_9_values(counts, "table_09a"), *values])
+    values = _table_9_values(found, [*classes, "UNK"], "table_09a")
+    rates = classification.rate_intervals(found, classes)
+    if rates["APL", "sensitivity"].n_patients:
+        apl = {rate: rates["APL", rate] for rate in ("specificity", "precision")}
+        values += [Value.of(f"text.s4.APL.{rate}", one) for rate, one in apl.items() if one.n_patients]
+    result = _confusion_result(found, classes, ["UNK"], values)
+    return replace(result, facts={**result.facts, **_aside(votes)})
 
 
-def counts_9b(votes: pd.DataFrame) -> pd.DataFrame:
-    """Count smears of AML and ALL patients that module 1 predicted as AL non-APL, against module 2's lineage.
-
-    Parameters
-    ----------
-    votes : DataFrame
-        Of `votes_of`.
-
-    Returns
-    -------
-    DataFrame
-        Rows AML and ALL; columns AML, ALL, `UNK`.
-
-    Raises
-    ------
-    ValueError
-        There was no module 2.
-    """
+def _predictions_9b(votes: pd.DataFrame) -> pd.DataFrame:
+    """Smears of AML and ALL patients that module 1 predicted as AL non-APL, with module 2's lineage or `UNK`."""
     asked = votes[votes["module_1"].eq("blast") & votes["diagnosis"].isin(["AML", "ALL"])]
     if asked["module_2"].eq("").any():
         raise ValueError("Table 9B needs module 2: these votes were made without it")
-    lineage = asked["module_2"].replace(UNKNOWN, "UNK")
-    return classification.confusion(asked["diagnosis"], lineage, ["AML", "ALL"], ["UNK"])
+    return _predictions(asked, asked["diagnosis"], asked["module_2"].replace(UNKNOWN, "UNK"))
 
 
 def table_9b(votes: pd.DataFrame | Unavailable, cells: pd.DataFrame) -> Result | Unavailable:
@@ -266,75 +286,64 @@ def table_9b(votes: pd.DataFrame | Unavailable, cells: pd.DataFrame) -> Result |
     Returns
     -------
     Result or Unavailable
-        Frame: of `with_percent`. Facts: `accuracy`, `low`, `high` (%), `n`, `counts`. Unavailable without module 2, or
-        where it saw no smear of AML or none of ALL.
+        Frame and facts: as `table_9a`. Unavailable without module 2, or where it saw no smear of AML or none of ALL.
+
+    Raises
+    ------
+    ValueError
+        The votes were made without the module 2 that the cells have.
     """
     if isinstance(votes, Unavailable):
         return Unavailable(f"there is no vote of module 2: {votes.reason}")
     if not MODULE_2.predicts(cells[cells["eligible"]]):
         return Unavailable(f"there is no vote of module 2: {MODULE_2.lacking(cells)}")
-    counts = counts_9b(votes)
-    if not (counts.sum(axis=1) > 0).all():
+    found, classes = _predictions_9b(votes), ["AML", "ALL"]
+    if set(found["reference"]) != set(classes):
         return Unavailable("no testing smear of AML, or none of ALL, was predicted as non-APL leukaemia")
-    values = [
-        Value.of(f"text.{row['class']}.{row['rate']}", *(100 * row[column] for column in ("value", "low", "high")))
-        for row in classification.rates(counts).to_dict("records")
-    ]
-    values.append(Value.of("text.s3_3.ALL_wrong", counts.loc["ALL"].sum() - counts.loc["ALL", "ALL"]))
-    return _confusion_result(counts, [*_table_9_values(counts, "table_09b"), *values])
+    values = _table_9_values(found, [*classes, "UNK"], "table_09b")
+    rates = classification.rate_intervals(found, classes)
+    values += [Value.of(f"text.{name}.{rate}", measured) for (name, rate), measured in rates.items()]
+    lymphoid = found[found["reference"].eq("ALL")]
+    values.append(Value.of("text.s3_3.ALL_wrong", int(lymphoid["predicted"].ne("ALL").sum())))
+    return _confusion_result(found, classes, ["UNK"], values)
 
 
-def _table_9_values(counts: pd.DataFrame, table: str) -> list[Value]:
+def _table_9_values(predictions: pd.DataFrame, names: Sequence[str], table: str) -> list[Value]:
     """Give counts and, since the paper's are of other smears, shares in %; and the overall accuracy."""
-    known, values = printed.record().index, []
-    for reference in counts.index[counts.sum(axis=1) > 0]:
-        n = int(counts.loc[reference].sum())
-        for predicted in counts.columns:
-            id, count = f"{table}.{reference}.{predicted}", int(counts.loc[reference, predicted])
-            values += [Value.of(id, count)] if id in known else []
+    known, values = paper.record().index, []
+    for reference, own in predictions.groupby("reference"):
+        for name in names:
+            id, called = f"{table}.{reference}.{name}", own["predicted"].eq(name)
+            values += [Value.of(id, int(called.sum()))] if id in known else []
             if f"{id}.percent" in known:
-                values.append(Value.of(f"{id}.percent", 100 * count / n, *overall.interval(count, n)))
-    about = overall.accuracy(counts)
-    return [*values, Value.of(f"text.{table}.accuracy", about["accuracy"], about["low"], about["high"])]
-
-
-def verdict_counts(votes: pd.DataFrame) -> pd.DataFrame:
-    """Count smears, expected verdict against the one given, `unknown` as a further column.
-
-    Parameters
-    ----------
-    votes : DataFrame
-        Of `votes_of`.
-
-    Returns
-    -------
-    DataFrame
-        Rows the diagnoses and `AL non-APL` (expected where there is no module 2).
-    """
-    return classification.confusion(votes["expected"], votes["verdict"], [*DIAGNOSES, NON_APL], [UNKNOWN])
+                values.append(Value.of(f"{id}.percent", intervals.proportion(called, own)))
+    return [*values, Value.of(f"text.{table}.accuracy", classification.accuracy(predictions))]
 
 
 @if_available
-def end_to_end(votes: pd.DataFrame) -> Result:
+def end_to_end(votes: pd.DataFrame, *, key: str = "end_to_end") -> Result:
     """Count the smears through both modules.
 
     Parameters
     ----------
     votes : DataFrame
-        Of `votes_of` on testing smears.
+        Of `votes_of`.
+    key : str
+        Begins the keys of the values.
 
     Returns
     -------
     Result
-        Frame: of `with_percent`, diagnoses and verdicts that occur. Values: `end_to_end.accuracy`. Facts: `accuracy`,
-        `low`, `high` (%), `n`, `counts`.
+        Frame: counts and percentages (`<predicted>, %`), the columns of `Interval.columns` for the row's correct share
+        (%); diagnoses and verdicts that occur. Values: `<key>.accuracy`, and `<key>.<diagnosis>` of each that has
+        smears. Facts: as `table_9a`.
     """
-    counts = verdict_counts(votes)
-    there = counts.index[counts.sum(axis=1) > 0]
-    counts = counts.loc[there, (counts.sum(axis=0) > 0) | counts.columns.isin(there)]
-    about = overall.accuracy(counts)
-    value = Value("end_to_end.accuracy", "%", None, None, about["accuracy"], about["low"], about["high"])
-    return _confusion_result(counts, [value])
+    found = _predictions(votes, votes["expected"], votes["verdict"])
+    there = [name for name in (*DIAGNOSES, NON_APL) if found["reference"].eq(name).any()]
+    others = [name for name in VERDICTS if name not in there and found["predicted"].eq(name).any()]
+    parts = {"accuracy": found} | {name: found[found["reference"].eq(name)] for name in there}
+    values = [Value.of(f"{key}.{name}", classification.accuracy(part), "%") for name, part in parts.items()]
+    return _confusion_result(found, there, others, values)
 
 
 @if_available
@@ -349,12 +358,19 @@ def by_site(votes: pd.DataFrame) -> Result:
     Returns
     -------
     Result
-        Frame: `site`, `diagnosis`, `correct`, `unknown`, `smears`, `accuracy`, `low`, `high` (%, 95% Wilson).
+        Frame: `site`, `diagnosis` (`all` first, where the site has several), `correct`, `unknown`, `smears`, `accuracy`
+        (%), the columns of `Interval.columns`. Values: `site.<site>.accuracy` and `site.<site>.<diagnosis>`.
     """
-    judged = votes.assign(correct=votes["verdict"].eq(votes["expected"]), unknown=votes["verdict"].eq(UNKNOWN))
-    table = judged.groupby(["site", "diagnosis"], as_index=False).agg(
-        correct=("correct", "sum"), unknown=("unknown", "sum"), smears=("correct", "size")
-    )
-    bounds = [overall.interval(row.correct, row.smears) for row in table.itertuples()]
-    table["accuracy"] = 100 * table["correct"] / table["smears"]
-    return Result(table.assign(low=[low for low, _ in bounds], high=[high for _, high in bounds]))
+    found = _predictions(votes, votes["expected"], votes["verdict"]).assign(diagnosis=votes["diagnosis"])
+    rows, values = [], []
+    for site, of_site in found.groupby("site"):
+        parts = [(str(name), own) for name, own in of_site.groupby("diagnosis")]
+        measured = classification.accuracy(of_site)
+        values.append(Value.of(f"site.{site}.accuracy", measured, "%"))
+        for name, own in [("all", of_site), *parts] if len(parts) > 1 else parts:
+            measured = classification.accuracy(own)
+            row = {"site": site, "diagnosis": name, "correct": int(own["predicted"].eq(own["reference"]).sum())}
+            row |= {"unknown": int(own["predicted"].eq(UNKNOWN).sum()), "smears": len(own)}
+            rows.append(row | {"accuracy": 100 * measured.estimate} | measured.columns())
+            values += [Value.of(f"site.{site}.{name}", measured, "%")] if name != "all" else []
+    return Result(pd.DataFrame(rows), tuple(values))

@@ -1,4 +1,4 @@
-"""The trainings behind the tables: modules, backbone comparison, baselines, ablations, attention vote.
+"""The trainings behind the tables: modules, backbone comparison, baselines, cross-fitting, ablations, attention vote.
 
 Imports every layer below.
 """

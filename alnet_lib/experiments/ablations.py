@@ -7,11 +7,15 @@ The same two modules trained again under one change each, everything else alike,
 - `stain augmentation`: strength of the stain varied at random in training;
 - `stain normalisation`: each smear's colours brought to those of training smears (Reinhard et al. 2001, torchstain), in
   training and in testing.
+
+Each variant is trained `ablation_seeds` times. A difference has two uncertainties: over patients (the interval, of the
+trainings' mean correctness) and over trainings (their spread).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,16 +25,13 @@ from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.profile import Training
 from alnet_lib.diagnosis import aggregation
 from alnet_lib.diagnosis.eligibility import eligible
-from alnet_lib.diagnosis.tasks import MODULE_1, MODULES, ModuleSpec
+from alnet_lib.diagnosis.tasks import MODULE_1, MODULES
 from alnet_lib.experiments.datasets import labelled
-from alnet_lib.experiments.preparation import Setup, begin, options
-from alnet_lib.imaging import augmentation
-from alnet_lib.networks.network import Network
+from alnet_lib.experiments.module_training import fitted
+from alnet_lib.experiments.preparation import Setup
 from alnet_lib.paper.values import Result, Value
-from alnet_lib.statistics.bootstrap import paired_difference
-from alnet_lib.training import fitting, inference
-from alnet_lib.training.data import Images
-from alnet_lib.training.options import Options
+from alnet_lib.statistics import intervals
+from alnet_lib.training import inference
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ MEASURES = {
     "verdict": "accuracy of smears' verdicts",
 }
 """Measure -> its name in the table."""
+
+_ABOUT = ("patient_id", "smear_id", "n_cells", "smear_known", "site")
 
 
 def variants(manifest: pd.DataFrame) -> list[Variant]:
@@ -111,7 +114,7 @@ def _mosaic(pictures: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pictures).reshape(-1, *pictures.shape[2:])
 
 
-def cells_of(setup: Setup, variant: Variant, settings: Training) -> pd.DataFrame | Unavailable:
+def cells_of(setup: Setup, variant: Variant, settings: Training, seed: int = 0) -> pd.DataFrame | Unavailable:
     """Testing and external cells with both modules' probabilities, after training both under a variant.
 
     Parameters
@@ -122,12 +125,14 @@ def cells_of(setup: Setup, variant: Variant, settings: Training) -> pd.DataFrame
         The change.
     settings : Training
         Of both modules.
+    seed : int
+        0, 1, ...: the same trainings from other draws; the split by patient stays the same.
 
     Returns
     -------
     DataFrame or Unavailable
-        Rows of the manifest with `eligible` and each module's probabilities (none of a module that cannot be trained).
-        Unavailable where module 1 cannot be trained.
+        Labelled and eligible rows of the manifest with `eligible` and each module's probabilities (none of a module
+        that cannot be trained). Unavailable where module 1 cannot be trained.
     """
     data, profile = setup.data, setup.profile
     if variant.split_by_patient:
@@ -136,34 +141,21 @@ def cells_of(setup: Setup, variant: Variant, settings: Training) -> pd.DataFrame
         pixels = normalised(np.asarray(data.pixels), data.manifest, profile.generator("study/stain"))
         data = replace(data, pixels=pixels)
     manifest = data.manifest
-    asked = manifest["split"].isin(["test", "external"]) & manifest["cell_type"].isin(MODULE_1.mapping)
-    rows = np.flatnonzero(asked)
+    counts = manifest["cell_type"].isin(MODULE_1.mapping) | eligible(manifest)
+    rows = np.flatnonzero(manifest["split"].isin(["test", "external"]) & counts)
     cells = manifest.iloc[rows].reset_index(drop=True)
     cells["eligible"] = eligible(cells)
     for spec in MODULES:
         fit_on = labelled(data, spec)
         if len(fit_on.classes) >= 2:
-            network, opts = _fit(setup, variant, spec, fit_on, settings)
+            network, opts = fitted(
+                setup, spec, fit_on, settings, name="study", jitter=variant.jitter, seed=seed, label=variant.name
+            )
             found = inference.class_probabilities(
                 network, data.pixels, rows, opts, spec.classes, batch=profile.prediction_batch
             )
             cells[spec.columns] = found.to_numpy()
     return cells if MODULE_1.columns[0] in cells else Unavailable(MODULE_1.lacking(manifest))
-
-
-def _fit(
-    setup: Setup, variant: Variant, spec: ModuleSpec, fit_on: Images, settings: Training
-) -> tuple[Network, Options]:
-    profile, name = setup.profile, f"study/{spec.name}"
-    plan = augmentation.balancing_plan(
-        fit_on.labels, settings.upsample_target, profile.generator(f"study/plan/{spec.name}"),
-        augmentations_per_image=profile.augmentations_per_image, rotation=profile.rotation,
-    )  # fmt: skip
-    opts = replace(options(setup, settings, name=name), colour_jitter=variant.jitter)
-    network = begin(profile, settings.backbone, fit_on, name=name)
-    line = setup.progress(f"{variant.name}, {spec.title.lower()}, iterations")
-    fitting.fit(network, fit_on, plan, fit_on.take(np.zeros(len(fit_on), bool)), opts, progress=line)
-    return network, opts
 
 
 def correct(cells: pd.DataFrame, threshold: float) -> dict[str, pd.DataFrame]:
@@ -179,22 +171,56 @@ def correct(cells: pd.DataFrame, threshold: float) -> dict[str, pd.DataFrame]:
     Returns
     -------
     dict of str to DataFrame
-        For each of `MEASURES` that the cells allow, one row a cell or smear: patient_id, correct (bool).
+        For each of `MEASURES` that the cells allow, one row a cell or smear: correct (bool) and what
+        `statistics.intervals` reads.
     """
     found = {}
     for spec in MODULES:
         own = spec.labelled(cells)
         if len(own) and spec.predicts(own):
-            found[spec.name] = own[["patient_id"]].assign(correct=spec.predicted(own).eq(spec.reference(own)))
+            found[spec.name] = _about(own).assign(correct=spec.predicted(own).eq(spec.reference(own)))
     voting = cells[cells["eligible"]]
     if len(voting):
         votes = aggregation.vote(voting, aggregation.MajorityAboveThreshold(threshold))
-        found["verdict"] = votes[["patient_id"]].assign(correct=votes["verdict"].eq(votes["expected"]))
+        found["verdict"] = _about(votes).assign(correct=votes["verdict"].eq(votes["expected"]))
     return found
 
 
+def _about(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[[name for name in _ABOUT if name in rows]]
+
+
+def compared(plain: list[pd.DataFrame], other: list[pd.DataFrame], *, paired: bool) -> tuple[dict[str, Any], Value]:
+    """Compare the trainings of a variant with those of `plain`.
+
+    Parameters
+    ----------
+    plain, other : list of DataFrame
+        For each seed `correct` (bool) of the same cells or smears, of `correct`.
+    paired : bool
+        Both were judged on the same rows.
+
+    Returns
+    -------
+    dict
+        `n` (rows of `other`), `plain`, `other`, `difference` (means over the seeds, in %), the columns of
+        `Interval.columns` (of the difference of the seeds' mean correctness), `seeds`, `lowest`, `highest` (difference
+        seed by seed, in percentage points).
+    Value
+        The difference, with a key to be set.
+    """
+    first, second = (np.mean([one["correct"].to_numpy(float) for one in many], axis=0) for many in (plain, other))
+    found = intervals.difference(first, plain[0], second, None if paired else other[0])
+    each = [100 * (b["correct"].mean() - a["correct"].mean()) for a, b in zip(plain, other, strict=True)]
+    row = {
+        "n": len(second), "plain": 100 * first.mean(), "other": 100 * second.mean(), "difference": 100 * found.estimate
+    }  # fmt: skip
+    row |= found.columns() | {"seeds": len(each), "lowest": min(each), "highest": max(each)}
+    return row, Value.of("", found, "percentage points")
+
+
 def run_all(setup: Setup) -> Result | Unavailable:
-    """Train every variant and compare it with `plain`.
+    """Train every variant, each with the profile's number of seeds, and compare it with `plain`.
 
     Leakage is measured on the testing split of either kind of split, transfer on external cells and smears.
 
@@ -206,42 +232,37 @@ def run_all(setup: Setup) -> Result | Unavailable:
     Returns
     -------
     Result or Unavailable
-        A row a variant and measure: variant, where (`test` or `external`), measure, n, plain, other, difference, low,
-        high (in %, 95% interval of the difference over patients); with values `study.<variant>.<measure>.difference`
-        in percentage points. Unavailable where the profile has no `ablations` or the cohort allows none.
+        A row a variant and measure: `variant`, `where` (`test` or `external`), `measure`, and the columns of
+        `compared`; with values `study.<variant>.<measure>.difference` in percentage points. Facts: `seeds`. Unavailable
+        where the profile has no `ablations` or the cohort allows none.
     """
     profile, settings, chosen = setup.profile, setup.profile.ablations, variants(setup.data.manifest)
     if settings is None:
         return Unavailable("the profile sets no `ablations`")
     if len(chosen) < 2:
         return Unavailable("no patient is on both sides of the split and no labelled cell is from another site")
-    judged = {}
+    judged: dict[tuple[Variant, str], list[dict[str, pd.DataFrame]]] = {}
     for variant in chosen:
-        cells = cells_of(setup, variant, settings)
-        if isinstance(cells, Unavailable):
-            return cells
-        judged[variant] = {s: correct(cells[cells["split"].eq(s)], profile.threshold) for s in ("test", "external")}
+        for seed in range(profile.ablation_seeds):
+            cells = cells_of(setup, variant, settings, seed)
+            if isinstance(cells, Unavailable):
+                return cells
+            for split in ("test", "external"):
+                own = correct(cells[cells["split"].eq(split)], profile.threshold)
+                judged.setdefault((variant, split), []).append(own)
     rows, values = [], []
     for variant in chosen[1:]:
         split = "test" if variant.split_by_patient else "external"
+        plain, other = judged[PLAIN, split], judged[variant, split]
         for measure, title in MEASURES.items():
-            plain, other = (judged[v][split].get(measure) for v in (PLAIN, variant))
-            if plain is None or other is None or not len(plain) or not len(other):
+            if not all(measure in one for one in (*plain, *other)):
                 continue
-            found = paired_difference(
-                plain, other, paired=not variant.split_by_patient, replicates=profile.bootstrap,
-                rng=profile.generator(f"study/{variant.name}/{measure}"),
-            )  # fmt: skip
-            percent = {name: 100 * number for name, number in found.items()}
-            rows.append({"variant": variant.name, "where": split, "measure": title, "n": len(other)} | percent)
-            values.append(_value(variant, measure, percent))
+            row, value = compared(
+                [one[measure] for one in plain], [one[measure] for one in other], paired=not variant.split_by_patient
+            )
+            rows.append({"variant": variant.name, "where": split, "measure": title} | row)
+            key = f"study.{variant.name.replace(' ', '_')}.{measure}.difference"
+            values.append(replace(value, key=key))
     if not rows:
         return Unavailable("no testing or external cell has a reference label")
-    return Result(pd.DataFrame(rows), tuple(values))
-
-
-def _value(variant: Variant, measure: str, percent: dict[str, float]) -> Value:
-    return Value(
-        f"study.{variant.name.replace(' ', '_')}.{measure}.difference", "percentage points",
-        reproduced=percent["difference"], ci_low=percent["low"], ci_high=percent["high"],
-    )  # fmt: skip
+    return Result(pd.DataFrame(rows), tuple(values), {"seeds": profile.ablation_seeds})

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from alnet_lib.core.outcomes import Unavailable, if_available
-from alnet_lib.core.profile import Profile
+from alnet_lib.core.profile import LearnedVote, Profile
 from alnet_lib.core.vocabulary import DIAGNOSES
 from alnet_lib.diagnosis import aggregation
 from alnet_lib.diagnosis.eligibility import eligible
+from alnet_lib.diagnosis.tasks import MODULE_2, MODULES, ModuleSpec
 from alnet_lib.experiments.preparation import Setup
-from alnet_lib.imaging import augmentation
-from alnet_lib.networks.network import Network
-from alnet_lib.paper.values import Result
-from alnet_lib.statistics.bootstrap import paired_difference
+from alnet_lib.paper.values import Result, Value
+from alnet_lib.statistics import intervals
 
-HIDDEN, EPOCHS, LEARNING_RATE, WEIGHT_DECAY = 64, 40, 1e-3, 1e-2
+FLOOR = 1e-6
+"""Probabilities below it count as it: a logarithm needs one, and float32 knows them no better."""
 
 
 class GatedAttention(nn.Module):
@@ -30,14 +32,16 @@ class GatedAttention(nn.Module):
         Of each cell.
     classes : int
         How many there are.
+    settings : LearnedVote
+        Size of the hidden layer, dropout.
     """
 
-    def __init__(self, features: int, classes: int) -> None:
+    def __init__(self, features: int, classes: int, settings: LearnedVote) -> None:
         super().__init__()
-        self.value = nn.Linear(features, HIDDEN)
-        self.gate = nn.Linear(features, HIDDEN)
-        self.weight = nn.Linear(HIDDEN, 1)
-        self.classify = nn.Sequential(nn.Dropout(0.25), nn.Linear(features, classes))
+        self.value = nn.Linear(features, settings.hidden)
+        self.gate = nn.Linear(features, settings.hidden)
+        self.weight = nn.Linear(settings.hidden, 1)
+        self.classify = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(features, classes))
 
     def forward(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (classes,) of a smear's cells (n, features), and each cell's attention (n,), which sums to 1."""
@@ -45,36 +49,9 @@ class GatedAttention(nn.Module):
         return self.classify(attention @ cells), attention
 
 
-def embeddings(network: Network, pixels: np.ndarray, rows: np.ndarray, *, batch: int = 256) -> np.ndarray:
-    """The last hidden layer of a network, after its ReLU.
-
-    Parameters
-    ----------
-    network : Network
-        On the CPU.
-    pixels : ndarray
-        uint8 (m, S, S, 3), RGB.
-    rows : ndarray
-        int (n,), positions in `pixels`.
-    batch : int
-        Images at a time.
-
-    Returns
-    -------
-    ndarray
-        float32 (n, 512).
-    """
-    network.eval()
-    body = nn.Sequential(*network.blocks, network.head[: list(dict(network.head.named_children())).index("relu2") + 1])
-    out = []
-    with torch.inference_mode():
-        for first in range(0, len(rows), batch):
-            images = augmentation.to_float(pixels[rows[first : first + batch]])
-            out.append(body(network.preprocessing(images)).numpy())
-    return np.concatenate(out)
-
-
-def fit(bags: list[np.ndarray], labels: np.ndarray, classes: int, *, seed: int) -> GatedAttention:
+def fit(
+    bags: list[np.ndarray], labels: np.ndarray, classes: int, *, settings: LearnedVote, seed: int
+) -> GatedAttention:
     """Train on smears, one a step, classes weighted by their rarity.
 
     Parameters
@@ -85,6 +62,8 @@ def fit(bags: list[np.ndarray], labels: np.ndarray, classes: int, *, seed: int) 
         int (smears,), class of each.
     classes : int
         How many there are.
+    settings : LearnedVote
+        The profile's.
     seed : int
         The same bags, labels and seed give the same model.
 
@@ -97,10 +76,11 @@ def fit(bags: list[np.ndarray], labels: np.ndarray, classes: int, *, seed: int) 
     weight = torch.tensor(len(labels) / np.maximum(np.bincount(labels, minlength=classes), 1), dtype=torch.float32)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = GatedAttention(bags[0].shape[1], classes)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        model = GatedAttention(bags[0].shape[1], classes, settings)
+        rate, decay = settings.learning_rate, settings.weight_decay
+        optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
         loss_of = nn.CrossEntropyLoss(weight=weight / weight.mean())
-        for _ in range(EPOCHS):
+        for _ in range(settings.epochs):
             for i in rng.permutation(len(bags)):
                 optimizer.zero_grad(set_to_none=True)
                 logits, _ = model(torch.from_numpy(bags[i]))
@@ -110,18 +90,46 @@ def fit(bags: list[np.ndarray], labels: np.ndarray, classes: int, *, seed: int) 
     return model.eval()
 
 
+def log_probabilities(cells: pd.DataFrame, modules: list[ModuleSpec]) -> np.ndarray:
+    """What the learned vote sees of each cell.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        One row a cell with the modules' probabilities.
+    modules : list of ModuleSpec
+        Whose.
+
+    Returns
+    -------
+    ndarray
+        float32 (n, classes of the modules), natural logarithms, at least that of `FLOOR`.
+
+    Raises
+    ------
+    ValueError
+        A probability is NaN; the message names images.
+    """
+    found = np.concatenate([spec.probabilities(cells) for spec in modules], axis=1)
+    return np.log(np.maximum(found, FLOOR)).astype(np.float32)
+
+
 @if_available
-def learned_votes(setup: Setup, network: Network, cells: pd.DataFrame) -> pd.DataFrame | Unavailable:
-    """The learned vote on every smear of the testing and external splits, fitted on training smears.
+def learned_votes(setup: Setup, cells: pd.DataFrame, cross_fitted: pd.DataFrame) -> pd.DataFrame | Unavailable:
+    """The learned vote on every smear of the testing and external splits, fitted on cross-fitted training smears.
+
+    It is fitted on probabilities of modules that had not seen the smears' patients, as none has seen a testing smear's.
+    Each cell is described by the modules' log-probabilities: hidden layers of different trainings do not compare.
 
     Parameters
     ----------
     setup : Setup
-        Images and profile.
-    network : Network
-        Module 1, whose last hidden layer describes each cell.
+        Profile.
     cells : DataFrame
-        One row a cell: image_id, smear_id, patient_id, diagnosis, split, and what `eligible` reads.
+        One row a cell with the modules' probabilities, of notebook 03: smear_id, patient_id, diagnosis, split, and what
+        `eligible` reads. Cells of the training split are not used.
+    cross_fitted : DataFrame
+        Of `cross_fitting.cross_fitted`.
 
     Returns
     -------
@@ -129,36 +137,34 @@ def learned_votes(setup: Setup, network: Network, cells: pd.DataFrame) -> pd.Dat
         A row a smear: smear_id, patient_id, diagnosis, split, `p_<diagnosis>` in [0, 1] for the diagnoses of the
         training smears, verdict. Unavailable with fewer than two diagnoses of training smears, or no smear to judge.
     """
-    chosen = cells[eligible(cells)].reset_index(drop=True)
-    about = chosen.groupby("smear_id", sort=True)[["patient_id", "diagnosis", "split"]].first().reset_index()
-    train = about[about["split"].eq("train")]
-    judged = about[about["split"].ne("train")].reset_index(drop=True)
-    names = [name for name in DIAGNOSES if name in set(train["diagnosis"])]
+    fitted_on = cross_fitted[eligible(cross_fitted) & cross_fitted["diagnosis"].isin(DIAGNOSES)].reset_index(drop=True)
+    chosen = cells[eligible(cells) & cells["split"].ne("train")].reset_index(drop=True)
+    names = [name for name in DIAGNOSES if name in set(fitted_on["diagnosis"])]
     if len(names) < 2:
         return Unavailable("training smears of two diagnoses are needed")
-    if not len(judged):
+    if not len(chosen):
         return Unavailable("there is no testing or external smear")
-    features = embeddings(network, setup.data.pixels, setup.data.rows_of(chosen["image_id"]))
-    members = chosen.groupby("smear_id").indices
-    fitted_on = np.concatenate([members[smear] for smear in train["smear_id"]])
-    centre, spread = features[fitted_on].mean(0), features[fitted_on].std(0) + 1e-3
-    features = ((features - centre) / spread).astype(np.float32)
-    labels = train["diagnosis"].map({name: i for i, name in enumerate(names)}).to_numpy(np.int64)
-    bags = [features[members[smear]] for smear in train["smear_id"]]
-    model = fit(bags, labels, len(names), seed=setup.profile.torch_seed("learned vote") % (1 << 31))
+    modules = [spec for spec in MODULES if spec.predicts(fitted_on) and spec.predicts(chosen)]
+    train, features = fitted_on.groupby("smear_id", sort=True), log_probabilities(fitted_on, modules)
+    centre, spread = features.mean(0), features.std(0) + 1e-3
+    bags = [(features[members] - centre) / spread for members in train.indices.values()]
+    number = {name: i for i, name in enumerate(names)}
+    labels = train["diagnosis"].first().map(number).to_numpy(np.int64)
+    settings, seed = setup.profile.learned_vote, setup.profile.torch_seed("learned vote") % (1 << 31)
+    model = fit(bags, labels, len(names), settings=settings, seed=seed)
+    smears, judged = chosen.groupby("smear_id", sort=True), (log_probabilities(chosen, modules) - centre) / spread
     with torch.inference_mode():
-        logits = [model(torch.from_numpy(features[members[smear]]))[0] for smear in judged["smear_id"]]
-    probability = torch.stack(logits).softmax(1).numpy()
-    for i, name in enumerate(names):
-        judged[f"p_{name}"] = probability[:, i]
-    return judged.join(aggregation.HighestProbability()(judged))
+        logits = [model(torch.from_numpy(judged[members]))[0] for members in smears.indices.values()]
+    found = smears[["patient_id", "diagnosis", "split"]].first().reset_index()
+    found[[f"p_{name}" for name in names]] = torch.stack(logits).softmax(1).numpy()
+    return found.join(aggregation.HighestProbability()(found))
 
 
 @if_available
 def beside_the_rule(cells: pd.DataFrame, learned: pd.DataFrame, profile: Profile) -> Result | Unavailable:
-    """Share of smears with the correct diagnosis by the rule and by the learned vote.
+    """Share of smears with the correct diagnosis by the rule and by the learned vote, and their difference.
 
-    Without module 2 the rule cannot tell AML from ALL and `AL non-APL` counts as correct, as everywhere.
+    Without module 2 the rule cannot tell AML from ALL: then both votes are asked for `AL non-APL` only.
 
     Parameters
     ----------
@@ -167,31 +173,45 @@ def beside_the_rule(cells: pd.DataFrame, learned: pd.DataFrame, profile: Profile
     learned : DataFrame
         Of `learned_votes`.
     profile : Profile
-        Threshold, bootstrap replicates and seed.
+        Threshold.
 
     Returns
     -------
     Result or Unavailable
-        A row a split: where, smears, `rule, %`, `learned, %`, difference, low, high (95% interval in %, from draws of
-        patients shared by both votes).
+        Three rows a split (`rule`, `learned`, `learned less rule`): where, smears, vote, correct (in %; the difference
+        in percentage points), low, high, patients, design_effect, interval. Values
+        `learned_vote.<where>.<rule, learned or difference>`; facts `<where>_rule`, `<where>_learned`,
+        `<where>_difference` and `<where>_ci` (of the difference). Smears without a reference diagnosis do not count.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
+    values: list[Value] = []
+    facts: dict[str, Any] = {}
     rule = aggregation.MajorityAboveThreshold(profile.threshold)
-    for split, title in (("test", "testing"), ("external", "external")):
-        own = cells[eligible(cells) & cells["split"].eq(split)]
+    for split, where in (("test", "testing"), ("external", "external")):
+        own = cells[eligible(cells) & cells["split"].eq(split) & cells["diagnosis"].isin(DIAGNOSES)]
         if not len(own):
             continue
-        votes = aggregation.vote(own, rule).set_index("smear_id")
-        predicted = learned[learned["split"].eq(split)].set_index("smear_id").reindex(votes.index)
-        plain = votes[["patient_id"]].assign(correct=votes["verdict"].eq(votes["expected"]))
-        other = votes[["patient_id"]].assign(correct=predicted["verdict"].eq(votes["diagnosis"]))
-        found = paired_difference(
-            plain, other, paired=True, replicates=profile.bootstrap, rng=profile.generator(f"learned vote/{split}")
-        )
-        rows.append({"where": title, "smears": len(votes)} | {name: 100 * value for name, value in found.items()})
+        votes = aggregation.vote(own, rule)
+        verdict = learned.set_index("smear_id")["verdict"].reindex(votes["smear_id"]).to_numpy()
+        merged = {} if MODULE_2.predicts(own) else dict.fromkeys(("AML", "ALL"), aggregation.NON_APL)
+        plain = votes["verdict"].eq(votes["expected"]).to_numpy()
+        other = pd.Series(verdict, dtype=object).replace(merged).eq(votes["expected"]).to_numpy()
+        found = {
+            "rule": intervals.proportion(plain, votes),
+            "learned": intervals.proportion(other, votes),
+            "difference": intervals.difference(plain, votes, other),
+        }
+        for name, interval in found.items():
+            vote = "learned less rule" if name == "difference" else name
+            row = {"where": where, "smears": len(votes), "vote": vote, "correct": 100 * interval.estimate}
+            rows.append(row | interval.columns())
+            unit = "percentage points" if name == "difference" else "%"
+            values.append(Value.of(f"learned_vote.{where}.{name}", interval, unit))
+            facts[f"{where}_{name}"] = 100 * interval.estimate
+        facts[f"{where}_ci"] = found["difference"].text()
     if not rows:
-        return Unavailable("there is no testing or external smear")
-    return Result(pd.DataFrame(rows).rename(columns={"plain": "rule, %", "other": "learned, %"}))
+        return Unavailable("no testing or external smear has a reference diagnosis")
+    return Result(pd.DataFrame(rows), tuple(values), facts)
 
 
 @if_available

@@ -1,7 +1,7 @@
 """The backbone comparison (paper section 2.3, Tables 3 and 4): four networks, fine-tuned in part and whole.
 
-One unit of work is one network under one evaluation (the hold-out split or one fold). Each training leaves one small
-parquet file; a finished training is never repeated.
+One unit of work is one network under one evaluation: the hold-out split, with validation images drawn by image as in
+the paper or by patient, or one fold. Each training leaves one small parquet file; a finished one is never repeated.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import torch
 
 from alnet_lib.core.files import atomic_path
 from alnet_lib.core.outcomes import Unavailable
-from alnet_lib.core.profile import HOLD_OUT, Comparison, Profile
+from alnet_lib.core.profile import HOLD_OUT, HOLD_OUT_BY_PATIENT, Comparison, Profile
 from alnet_lib.diagnosis.tasks import SIX_CLASSES
+from alnet_lib.experiments.classical import records
 from alnet_lib.experiments.datasets import labelled, planned, validation_split
 from alnet_lib.experiments.preparation import Setup, begin, engine_hash, options, training_key
 from alnet_lib.imaging import augmentation
@@ -40,6 +41,12 @@ WHOLE = 5
 
 BLOCK_NAMES = {1: "1", 2: "2", 3: "3", 4: "4", 5: "Whole"}
 """Number of fine-tuned blocks as Table 3 names it."""
+
+COLUMNS = ["backbone", "evaluation", "fine_tuned_blocks", "validation_accuracy", "testing_accuracy", "key"]
+"""What every row of a training has beside its times and records."""
+
+ROW_FORMAT = 2
+"""Of the files that trainings leave; a file of another format is trained again."""
 
 
 def smear_folds(manifest: pd.DataFrame, folds: int, rng: np.random.Generator) -> pd.Series:
@@ -75,7 +82,8 @@ def split(setup: Setup, evaluation: str = HOLD_OUT) -> tuple[Images, Images, Ima
     setup : Setup
         Images and profile; `max_evaluation_images` limits validation, and the testing images of a fold.
     evaluation : str
-        `hold-out`, or `fold-1` ...: the folds divide training and testing split together, by smear.
+        `hold-out`; `hold-out-by-patient`, where no patient is both fitted on and validated on; or `fold-1`
+        ...: the folds divide training and testing split together, by smear.
 
     Returns
     -------
@@ -84,10 +92,11 @@ def split(setup: Setup, evaluation: str = HOLD_OUT) -> tuple[Images, Images, Ima
     """
     data, profile = setup.data, setup.profile
     everything = labelled(data, SIX_CLASSES, split="train")
-    if evaluation == HOLD_OUT:
-        inner, held = validation_split(everything.labels, SIX_CLASSES, profile)
+    if evaluation in (HOLD_OUT, HOLD_OUT_BY_PATIENT):
+        by_patient = evaluation == HOLD_OUT_BY_PATIENT
+        inner, held = validation_split(everything, SIX_CLASSES, profile, by_patient=by_patient)
         test = labelled(data, SIX_CLASSES, split="test", classes=everything.classes)
-        return everything.take(inner), everything.take(_some(profile, held, HOLD_OUT)), test
+        return everything.take(inner), everything.take(_some(profile, held, evaluation)), test
     fold, manifest = int(evaluation.removeprefix("fold-")) - 1, data.manifest
     own = manifest["split"].isin(["train", "test"]) & manifest["cell_type"].isin(SIX_CLASSES.mapping)
     fold_of = smear_folds(manifest[own], profile.comparison.folds, profile.generator("folds"))
@@ -111,6 +120,15 @@ def possible(manifest: pd.DataFrame) -> Literal[True] | Unavailable:
     return True if there >= 2 else Unavailable(SIX_CLASSES.lacking(manifest))
 
 
+def trainings(asked: Comparison) -> list[tuple[str, str, int]]:
+    """Every training that the profile asks for: backbone, evaluation, fine-tuned blocks.
+
+    Validation by patient chooses among whole networks, so it trains no other.
+    """
+    every = product(asked.backbones, asked.evaluations, asked.fine_tuned_blocks)
+    return [(name, evaluation, n) for name, evaluation, n in every if n == WHOLE or evaluation != HOLD_OUT_BY_PATIENT]
+
+
 def collect(folder: Path, asked: Comparison) -> pd.DataFrame:
     """Every finished training that the profile asks for, whichever job trained it.
 
@@ -128,10 +146,11 @@ def collect(folder: Path, asked: Comparison) -> pd.DataFrame:
     """
     files = sorted((folder / "comparison").glob("*.parquet"))
     if not files:
-        return pd.DataFrame(columns=["backbone", "evaluation", "fine_tuned_blocks"])
+        return pd.DataFrame(columns=COLUMNS)
     rows = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
-    own = rows["backbone"].isin(asked.backbones) & rows["fine_tuned_blocks"].isin(asked.fine_tuned_blocks)
-    return rows[own & rows["evaluation"].isin(asked.evaluations)].reset_index(drop=True)
+    wanted = set(trainings(asked))
+    own = [one in wanted for one in zip(rows["backbone"], rows["evaluation"], rows["fine_tuned_blocks"], strict=True)]
+    return rows[own].reset_index(drop=True)
 
 
 def missing(setup: Setup) -> list[str]:
@@ -141,8 +160,7 @@ def missing(setup: Setup) -> list[str]:
     asked = setup.profile.comparison
     rows = collect(setup.folder, asked)
     there = set(zip(rows["backbone"], rows["evaluation"], rows["fine_tuned_blocks"], strict=True))
-    wanted = product(asked.backbones, asked.evaluations, asked.fine_tuned_blocks)
-    return [f"{title(name)}, {evaluation}, {BLOCK_NAMES[n]}" for name, evaluation, n in wanted
+    return [f"{title(name)}, {evaluation}, {BLOCK_NAMES[n]}" for name, evaluation, n in trainings(asked)
             if (name, evaluation, n) not in there]  # fmt: skip
 
 
@@ -172,7 +190,8 @@ def train_unit(setup: Setup, backbone: str, evaluation: str = HOLD_OUT) -> pd.Da
     """Train one network with every number of fine-tuned blocks of the profile under one evaluation.
 
     All trainings of a unit start from the same weights and see the same batches. As in Table 3, those below the whole
-    network have no testing accuracy under hold-out.
+    network have no testing accuracy under hold-out; those validated by patient are whole networks that choose, and have
+    none either.
 
     Parameters
     ----------
@@ -181,21 +200,22 @@ def train_unit(setup: Setup, backbone: str, evaluation: str = HOLD_OUT) -> pd.Da
     backbone : str
         Name of the architecture.
     evaluation : str
-        `hold-out`, or `fold-1` ...
+        As for `split`.
 
     Returns
     -------
     DataFrame or Unavailable
         A row a training: backbone, evaluation, fine_tuned_blocks (1 to 5), iterations, validation_accuracy and
-        testing_accuracy (in [0, 1], NaN where not measured), test_images, training_minutes, classification_seconds,
-        reference, predicted and patient_id (lists, one entry a testing image), key. Unavailable where the training
-        split has fewer than two of the six classes.
+        testing_accuracy (in [0, 1], NaN where not measured), training_minutes, classification_seconds, validation and
+        testing (lists of `classical.records`, an entry an image), key. Unavailable where the training split has fewer
+        than two of the six classes.
     """
     if isinstance(there := possible(setup.data.manifest), Unavailable):
         return there
-    unit = _Unit(setup, backbone, evaluation)
-    blocks = sorted(setup.profile.comparison.fine_tuned_blocks, reverse=True)
-    return pd.DataFrame([unit.training(fine_tuned_blocks) for fine_tuned_blocks in blocks])
+    unit, asked = _Unit(setup, backbone, evaluation), trainings(setup.profile.comparison)
+    blocks = {n for name, under, n in asked if (name, under) == (backbone, evaluation)}
+    rows = [unit.training(fine_tuned_blocks) for fine_tuned_blocks in sorted(blocks, reverse=True)]
+    return pd.DataFrame(rows, columns=None if rows else COLUMNS)
 
 
 def _plan(profile: Profile, fit_on: Images, evaluation: str) -> augmentation.Plan:
@@ -246,7 +266,7 @@ class _Unit:
         key = training_key(
             self.backbone, self.fit_on, self.plan, opts, self.setup.data.content_hash, repr(profile.dropout),
             repr((profile.image_size, profile.crop, profile.weights)),
-            repr(self.asked.max_evaluation_images), engine_hash(),
+            repr((self.asked.max_evaluation_images, ROW_FORMAT)), engine_hash(),
         )  # fmt: skip
         path = self.setup.folder / "comparison" / f"{self.name}-depth{fine_tuned_blocks}.parquet"
         if (done := _finished(path, key)) is not None:
@@ -256,43 +276,46 @@ class _Unit:
         network = copy.deepcopy(self.start)
         shared = self.maps.after if len(network.parts(fine_tuned_blocks)[0]) else None
         fitted = fitting.fit(
-            network, self.resident, self.plan, self.validation, opts,
+            network, self.resident, self.plan, self.none, opts,
             checkpoint=checkpoint, progress=self.setup.progress(what, self.name), maps_of=shared,
         )  # fmt: skip
         if shared and fine_tuned_blocks == min(self.asked.fine_tuned_blocks):
             self.maps.close()
             shutil.rmtree(self.scratch, ignore_errors=True)
-        # Validation chooses the number of fine-tuned blocks; testing images are for the whole network, and for the
-        # folds (Table 3).
-        judged = fine_tuned_blocks == WHOLE or self.evaluation != HOLD_OUT
-        tested = self.test if judged else self.test.take(np.empty(0, int))
+        validated = inference.predict(network, self.validation, opts).argmax(1)
+        # Validation chooses the network and the number of fine-tuned blocks; testing images are for the whole network,
+        # and for the folds (Table 3).
+        in_part = self.evaluation == HOLD_OUT and fine_tuned_blocks != WHOLE
+        tested = self.none if in_part or self.evaluation == HOLD_OUT_BY_PATIENT else self.test
         began = time.perf_counter()
         predicted = inference.predict(network, tested, opts, batch=profile.prediction_batch).argmax(1)
         seconds = time.perf_counter() - began
-        row = self._row(fine_tuned_blocks, fitted, tested, predicted, seconds) | {"key": key}
+        row = self._row(fine_tuned_blocks, fitted, seconds) | {"key": key}
+        row |= self._judged("validation", self.validation, validated) | self._judged("testing", tested, predicted)
         with atomic_path(path) as temporary:
             pd.DataFrame([row]).to_parquet(temporary)
         checkpoint.unlink(missing_ok=True)
         return row
 
-    def _row(
-        self, fine_tuned_blocks: int, fitted: fitting.Fitted, test: Images, predicted: np.ndarray, seconds: float
-    ) -> dict[str, Any]:
-        classes = self.fit_on.classes
+    @property
+    def none(self) -> Images:
+        return self.test.take(np.empty(0, int))
+
+    def _row(self, fine_tuned_blocks: int, fitted: fitting.Fitted, seconds: float) -> dict[str, Any]:
         return {
             "backbone": self.backbone,
             "evaluation": self.evaluation,
             "fine_tuned_blocks": fine_tuned_blocks,
             "iterations": len(fitted.history),
-            "validation_accuracy": fitted.validation_accuracy,
-            "testing_accuracy": float((predicted == test.labels).mean()) if len(test) else math.nan,
-            "test_images": len(test),
             "training_minutes": fitted.seconds / 60,
             "classification_seconds": seconds,
-            "reference": [classes[i] for i in test.labels],
-            "predicted": [classes[i] for i in predicted],
-            "patient_id": test.groups.tolist(),
         }
+
+    def _judged(self, split: str, images: Images, predicted: np.ndarray) -> dict[str, Any]:
+        named = np.array(images.classes, object)
+        cells = self.setup.data.manifest.iloc[images.rows]
+        accuracy = float((predicted == images.labels).mean()) if len(images) else math.nan
+        return {f"{split}_accuracy": accuracy, split: records(cells, named[images.labels], named[predicted])}
 
 
 def _finished(path: Path, key: str) -> dict[str, Any] | None:

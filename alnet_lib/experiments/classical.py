@@ -1,10 +1,8 @@
 """Baselines with one interface, and the classical classifiers on handcrafted features.
 
-The classical classifiers are the other half of Table 12 and the earlier column of Table 11. The paper compares its
-networks with linear discriminant analysis, support vector machine, random forest, k nearest neighbours and naive Bayes
-(its reference 35) without giving their settings; here each is a scikit-learn pipeline of imputation, scaling, selection
-of features by mutual information and the classifier, with the number of features and the classifier's own settings
-chosen by cross-validation grouped by smear, on training smears only.
+The classical classifiers are the other half of Table 12 and the earlier column of Table 11. The paper names its five
+(its reference 35) without their settings; here each is a scikit-learn pipeline, with the number of features and the
+classifier's own settings chosen by cross-validation grouped by smear, on training smears only.
 """
 
 from __future__ import annotations
@@ -30,7 +28,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from alnet_lib import paper
 from alnet_lib.core.files import atomic_path
 from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.core.profile import Classical
@@ -41,14 +38,15 @@ from alnet_lib.experiments.datasets import described
 from alnet_lib.experiments.preparation import Setup
 from alnet_lib.imaging import handcrafted
 from alnet_lib.imaging.decoding import Crop
-from alnet_lib.paper.values import Result, Value
+from alnet_lib.paper.values import Result
 from alnet_lib.statistics import classification
+from alnet_lib.statistics.intervals import Interval
 
 ROWS = "comparison/classical/rows.parquet"
 """Where `compare` leaves its rows, below the setup's folder."""
 
-LISTS = ["reference", "predicted", "patient_id"]
-"""Columns of a row that hold an entry for each testing image."""
+KEPT = ["patient_id", "smear_id", "smear_known", "site"]
+"""Columns of a cohort that intervals over patients read."""
 
 METHODS: dict[str, tuple[Any, dict[str, list]]] = {
     "LDA": (LinearDiscriminantAnalysis(solver="lsqr"), {"shrinkage": [None, "auto"]}),
@@ -61,7 +59,7 @@ METHODS: dict[str, tuple[Any, dict[str, list]]] = {
 
 
 class Method(Protocol):
-    """What every baseline offers, so that one function judges them all and one table lists them."""
+    """What every baseline offers: one function judges them all."""
 
     @property
     def settings(self) -> str:
@@ -85,10 +83,12 @@ class Handcrafted:
         The profile's settings.
     seed : int
         As `pipeline`.
+    memory : str
+        As `search`.
     """
 
-    def __init__(self, method: str, chosen: Classical, seed: int) -> None:
-        self.method, self.chosen, self.seed = method, chosen, seed
+    def __init__(self, method: str, chosen: Classical, seed: int, memory: str = "") -> None:
+        self.method, self.chosen, self.seed, self.memory = method, chosen, seed, memory
         self.fitted: GridSearchCV | None = None
 
     @property
@@ -101,7 +101,7 @@ class Handcrafted:
         """Fit to training cells, with their smears as groups of the cross-validation."""
         self.fitted = search(
             self.method, _values(cells), classes, cells["smear_id"].to_numpy(),
-            selected=self.chosen.selected, folds=self.chosen.folds, seed=self.seed,
+            selected=self.chosen.selected, folds=self.chosen.folds, seed=self.seed, memory=self.memory,
         )  # fmt: skip
 
     def predict(self, cells: pd.DataFrame) -> np.ndarray:
@@ -138,6 +138,25 @@ def features(setup: Setup, files: Sequence[Path], crops: Sequence[Crop]) -> pd.D
     )  # fmt: skip
 
 
+def records(cells: pd.DataFrame, reference: np.ndarray, predicted: np.ndarray) -> list[dict[str, Any]]:
+    """Predictions of single cells in a form that fits into one row of a file; `pd.DataFrame` makes a frame of them.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        (n,) rows of a manifest.
+    reference, predicted : ndarray
+        (n,), classes.
+
+    Returns
+    -------
+    list of dict
+        One a cell: `reference`, `predicted` and, of `KEPT`, what the manifest has.
+    """
+    people = cells[[column for column in KEPT if column in cells]]
+    return people.assign(reference=reference, predicted=predicted).to_dict("records")
+
+
 def judge(method: Method, cells: pd.DataFrame, spec: ModuleSpec) -> dict[str, Any] | Unavailable:
     """Fit a baseline on the training split and judge it on the testing split.
 
@@ -153,9 +172,8 @@ def judge(method: Method, cells: pd.DataFrame, spec: ModuleSpec) -> dict[str, An
     Returns
     -------
     dict or Unavailable
-        accuracy, low, high (%, 95% Wilson), sensitivity (%, mean over the classes), images, settings, seconds,
-        not_segmented (testing images without a segmented cell; they are judged all the same), and lists of reference,
-        predicted, patient_id. Unavailable with fewer than two classes in training, or without a testing image.
+        accuracy (%) with the columns of `Interval.columns`, images, settings, seconds, testing (`records` of the
+        testing images). Unavailable with fewer than two classes in training, or without a testing image.
     """
     classes = spec.reference(cells)
     train, test = (cells["split"].eq(split) & classes.notna() for split in ("train", "test"))
@@ -166,19 +184,11 @@ def judge(method: Method, cells: pd.DataFrame, spec: ModuleSpec) -> dict[str, An
     began = time.perf_counter()
     method.fit(cells[train], classes[train].to_numpy())
     predicted, reference = method.predict(cells[test]), classes[test].to_numpy()
-    correct = predicted == reference
-    low, high = classification.interval(int(correct.sum()), len(correct))
-    sensitivity = pd.Series(correct).groupby(reference).mean().mean()
-    percent = {"accuracy": correct.mean(), "low": low, "high": high, "sensitivity": sensitivity}
-    return {name: 100 * float(value) for name, value in percent.items()} | {
-        "images": len(correct),
-        "settings": method.settings,
-        "seconds": time.perf_counter() - began,
-        "not_segmented": int((cells.loc[test, "segmented"] == 0).sum()),
-        "reference": reference.tolist(),
-        "predicted": predicted.tolist(),
-        "patient_id": cells.loc[test, "patient_id"].tolist(),
-    }
+    seconds, testing = time.perf_counter() - began, records(cells[test], reference, predicted)
+    accuracy = classification.accuracy(pd.DataFrame(testing))
+    return {"accuracy": 100 * accuracy.estimate} | accuracy.columns() | {
+        "images": len(testing), "settings": method.settings, "seconds": seconds, "testing": testing,
+    }  # fmt: skip
 
 
 def pipeline(method: str, seed: int) -> Pipeline:
@@ -213,6 +223,7 @@ def search(
     selected: tuple[int, ...],
     folds: int,
     seed: int,
+    memory: str = "",
 ) -> GridSearchCV:
     """The pipeline fitted with the settings that grouped cross-validation finds best.
 
@@ -232,6 +243,9 @@ def search(
         Of the cross-validation; fewer where there are fewer smears.
     seed : int
         As `pipeline`.
+    memory : str
+        Folder that keeps the selections of features, which are the same for every classifier and the slow part; a
+        temporary one where it is empty.
 
     Returns
     -------
@@ -243,11 +257,10 @@ def search(
     folds = min(folds, len(np.unique(groups)))
     rare = np.unique(labels, return_counts=True)[1].min() < folds
     splitter = GroupKFold(folds) if rare else StratifiedGroupKFold(folds)
-    with tempfile.TemporaryDirectory(prefix="alnet-") as memory, warnings.catch_warnings():
-        # A fold may lack a rare class; balanced accuracy then leaves it out, which is what is wanted.
+    with tempfile.TemporaryDirectory(prefix="alnet-") as own, warnings.catch_warnings():
+        # A fold may lack a rare class; balanced accuracy leaves it out, as wanted.
         warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
-        # Selection is the slow part and the same for all settings of a classifier.
-        model = pipeline(method, seed).set_params(memory=memory)
+        model = pipeline(method, seed).set_params(memory=memory or own)
         return GridSearchCV(model, grid, cv=splitter, scoring="balanced_accuracy").fit(values, labels, groups=groups)
 
 
@@ -264,19 +277,22 @@ def compare(setup: Setup, features: pd.DataFrame) -> pd.DataFrame | Unavailable:
     Returns
     -------
     DataFrame or Unavailable
-        Index `method`; accuracy, low, high (%, 95% Wilson), settings, seconds, not_segmented, and the lists of `judge`.
+        Index `method`; the columns of `judge`, and not_segmented, the testing images without a segmented cell, which
+        are judged all the same. The seconds of the first method include the selection of features that all share.
         Unavailable as `judge`.
     """
     cells, rows = described(setup.data, features), []
     show = setup.progress("classical classifiers")
-    for done, name in enumerate(METHODS):
-        row = judge(Handcrafted(name, setup.profile.classical, setup.profile.seed), cells, SIX_CLASSES)
-        if isinstance(row, Unavailable):
-            return row
-        rows.append({"method": name} | row)
-        show(done + 1, len(METHODS))
-    kept = ["method", "accuracy", "low", "high", "settings", "seconds", "not_segmented", *LISTS]
-    table = pd.DataFrame(rows)[kept]
+    with tempfile.TemporaryDirectory(prefix="alnet-") as memory:
+        for done, name in enumerate(METHODS):
+            method = Handcrafted(name, setup.profile.classical, setup.profile.seed, memory)
+            row = judge(method, cells, SIX_CLASSES)
+            if isinstance(row, Unavailable):
+                return row
+            rows.append({"method": name} | row)
+            show(done + 1, len(METHODS))
+    judged = cells["split"].eq("test") & SIX_CLASSES.reference(cells).notna()
+    table = pd.DataFrame(rows).assign(not_segmented=int(cells.loc[judged, "segmented"].eq(0).sum()))
     with atomic_path(setup.folder / ROWS) as temporary:
         table.to_parquet(temporary, index=False)
     return table.set_index("method")
@@ -284,15 +300,14 @@ def compare(setup: Setup, features: pd.DataFrame) -> pd.DataFrame | Unavailable:
 
 def saved(folder: Path) -> pd.DataFrame | Unavailable:
     """What `compare` left in a setup's folder."""
-    if not (folder / ROWS).is_file():
-        return Unavailable("the classical classifiers were not compared")
-    return pd.read_parquet(folder / ROWS).set_index("method")
+    rows = folder / ROWS
+    return pd.read_parquet(rows).set_index("method") if rows.is_file() else Unavailable("there was no comparison")
 
 
 @if_available
 def listed(rows: pd.DataFrame) -> Result:
-    """Rows of `compare` as a table, a method a row, without the lists of single images."""
-    return Result(rows.drop(columns=LISTS))
+    """Rows of `compare` as a table, a method a row, without the records of single images."""
+    return Result(rows.drop(columns="testing"))
 
 
 @if_available
@@ -359,7 +374,7 @@ def importance(setup: Setup, features: pd.DataFrame, count: int = 15) -> pd.Seri
 
 
 @if_available
-def sensitivities(rows: pd.DataFrame, method: str = "LDA") -> pd.DataFrame:
+def sensitivities(rows: pd.DataFrame, method: str = "LDA") -> dict[str, Interval]:
     """Sensitivity of each cell group by one method.
 
     Parameters
@@ -371,27 +386,16 @@ def sensitivities(rows: pd.DataFrame, method: str = "LDA") -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame
-        Index the group; value, low, high in %, with the 95% Wilson interval.
+    dict of str to Interval
+        Group to its share in [0, 1], with its interval over patients; groups without a testing image are left out.
     """
-    return _sensitivities(rows.loc[method])
+    judged = pd.DataFrame(list(rows.loc[method, "testing"]))
+    there = [group for group in CELL_GROUPS if judged["reference"].eq(group).any()]
+    found = classification.rate_intervals(judged, there)
+    return {group: found[group, "sensitivity"] for group in there}
 
 
-def _sensitivities(row: pd.Series) -> pd.DataFrame:
-    reference, predicted = list(row["reference"]), list(row["predicted"])
-    there = [group for group in CELL_GROUPS if group in reference]
-    others = [group for group in CELL_GROUPS if group not in reference]
-    rates = classification.rates(classification.confusion(reference, predicted, there, others))
-    own = rates[rates["rate"].eq("sensitivity")].set_index("class")
-    return 100 * own[["value", "low", "high"]]
-
-
-def values(rows: pd.DataFrame | Unavailable) -> tuple[Value, ...]:
-    """Table 12's classical accuracies, and the linear discriminant's sensitivities of Table 11, beside the printed."""
-    if isinstance(rows, Unavailable):
-        return ()
-    found = [Value.of(f"table_12.{r.Index}.accuracy", r.accuracy, r.low, r.high) for r in rows.itertuples()]
-    own = _sensitivities(rows.loc["LDA"])
-    ids = {group: f"table_11.{'myeloblast' if group == 'myeloid_blast' else group}.earlier" for group in own.index}
-    known = paper.record().index
-    return (*found, *(Value.of(ids[group], *own.loc[group]) for group in own.index if ids[group] in known))
+@if_available
+def accuracies(rows: pd.DataFrame) -> dict[str, Interval]:
+    """Testing accuracy of each method, in [0, 1], with its interval over patients."""
+    return {name: classification.accuracy(pd.DataFrame(list(row))) for name, row in rows["testing"].items()}

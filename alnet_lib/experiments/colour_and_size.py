@@ -15,9 +15,13 @@ from alnet_lib.experiments import classical
 from alnet_lib.experiments.datasets import COLOUR_BINS, described
 from alnet_lib.experiments.preparation import Setup
 from alnet_lib.paper.values import Result, Value
+from alnet_lib.statistics import classification
 
 TASKS = {"module 1": MODULE_1, "six groups": SIX_CLASSES}
 """Name in the table -> task."""
+
+MEASURES = {"accuracy": classification.accuracy, "mean sensitivity": classification.mean_sensitivity}
+"""Name in the table -> what is measured."""
 
 
 class ColourAndSize:
@@ -62,21 +66,20 @@ def baseline(setup: Setup, features: pd.DataFrame) -> Result | Unavailable:
     Returns
     -------
     Result or Unavailable
-        A row a task: task, accuracy, low, high (%, 95% Wilson), sensitivity (mean over the classes, %), images; with
-        values `floor.<task>.accuracy`. Unavailable as `classical.judge` where neither task can be judged.
+        A row a task and measure (accuracy; mean sensitivity over the classes): task, measure, value (%), the columns of
+        `Interval.columns`, images; with values `floor.<task>.<measure>`. Unavailable as `classical.judge` where neither
+        task can be judged.
     """
-    cells, rows = described(setup.data, features), []
+    cells, rows, values = described(setup.data, features), [], []
     for task, spec in TASKS.items():
         row = classical.judge(ColourAndSize(), cells, spec)
         if isinstance(row, Unavailable):
             reason = row
-        else:
-            rows.append({"task": task} | row)
-    if not rows:
-        return reason
-    frame = pd.DataFrame(rows)[["task", "accuracy", "low", "high", "sensitivity", "images"]]
-    values = [
-        Value(f"floor.{r.task.replace(' ', '_')}.accuracy", "%", reproduced=r.accuracy, ci_low=r.low, ci_high=r.high)
-        for r in frame.itertuples()
-    ]
-    return Result(frame, tuple(values))
+            continue
+        judged = pd.DataFrame(row["testing"])
+        for measure, of in MEASURES.items():
+            found = of(judged)
+            line = {"task": task, "measure": measure, "value": 100 * found.estimate} | found.columns()
+            rows.append(line | {"images": len(judged)})
+            values.append(Value.of(f"floor.{task}.{measure}".replace(" ", "_"), found, "%"))
+    return Result(pd.DataFrame(rows), tuple(values)) if rows else reason

@@ -90,26 +90,86 @@ def _patients(manifest: pd.DataFrame) -> pd.Series:
     return patients.where(manifest["smear_known"], manifest["site"] + "/" + number.astype(str))
 
 
-def validation_split(labels: np.ndarray, spec: ModuleSpec, profile: Profile) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the images to fit on and of those kept for validation; the one place that draws this split.
+def split_by_patient(
+    labels: np.ndarray, patients: np.ndarray, fraction: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split images into those to fit on and those for validation, so that no patient is on both sides.
+
+    Each class of two patients or more first gets a patient for validation, where every class keeps one to fit on; then
+    patients are added in random order as long as the classes' shares come nearer to the fraction.
 
     Parameters
     ----------
     labels : ndarray
-        int (n,), classes of the training split's images under the task, in the manifest's order.
+        int (n,), classes from 0.
+    patients : ndarray
+        (n,), patient of each image.
+    fraction : float
+        Share of each class for validation, in (0, 1); met as nearly as whole patients allow.
+    rng : numpy.random.Generator
+        Source of the draw.
+
+    Returns
+    -------
+    tuple of ndarray
+        Positions to fit on and positions for validation, both ascending. Every class has at least one image to fit on.
+    """
+    counts = pd.crosstab(patients, labels)
+    counts = counts.iloc[rng.permutation(len(counts))]
+    own, total = counts.to_numpy(), counts.to_numpy().sum(0)
+    taken, held = np.zeros(len(own), bool), np.zeros(own.shape[1], np.int64)
+
+    def distance(extra: np.ndarray) -> float:
+        return float((((held + extra) / total - fraction) ** 2).sum())
+
+    def keeps(patient: int) -> bool:
+        return not taken[patient] and bool((held + own[patient] < total).all())
+
+    for label in np.argsort((own > 0).sum(0), kind="stable"):
+        possible = [i for i in range(len(own)) if own[i, label] and keeps(i)]
+        if possible and not held[label]:
+            best = min(possible, key=lambda i: distance(own[i]))
+            taken[best], held = True, held + own[best]
+    for i in range(len(own)):
+        if keeps(i) and distance(own[i]) < distance(np.zeros_like(held)):
+            taken[i], held = True, held + own[i]
+    out = np.isin(patients, counts.index[taken])
+    return np.flatnonzero(~out), np.flatnonzero(out)
+
+
+def validation_split(
+    images: Images, spec: ModuleSpec, profile: Profile, *, by_patient: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the images to fit on and of those kept for validation; the one place that draws this split.
+
+    Parameters
+    ----------
+    images : Images
+        The training split's images under the task, in the manifest's order, of `labelled`.
     spec : ModuleSpec
         The task: each has a draw of its own.
     profile : Profile
         Seed and `validation_fraction`.
+    by_patient : bool
+        No patient is on both sides (`split_by_patient`); as printed, images are drawn.
+
+    Returns
+    -------
+    tuple of ndarray
+        int64, both ascending.
     """
-    rng = profile.generator(f"validation/{spec.name}")
-    return split_validation(labels, profile.validation_fraction, rng)
+    if by_patient:
+        rng = profile.generator(f"validation by patient/{spec.name}")
+        return split_by_patient(images.labels, images.groups, profile.validation_fraction, rng)
+    return split_validation(images.labels, profile.validation_fraction, profile.generator(f"validation/{spec.name}"))
 
 
-def fit_and_validation(data: CellImages, spec: ModuleSpec, profile: Profile) -> tuple[Images, Images]:
+def fit_and_validation(
+    data: CellImages, spec: ModuleSpec, profile: Profile, *, by_patient: bool = False
+) -> tuple[Images, Images]:
     """The training split's images that a network is fitted on, and those kept for validation."""
     everything = labelled(data, spec)
-    fitted, held = validation_split(everything.labels, spec, profile)
+    fitted, held = validation_split(everything, spec, profile, by_patient=by_patient)
     return everything.take(fitted), everything.take(held)
 
 
@@ -140,7 +200,7 @@ def planned(manifest: pd.DataFrame, spec: ModuleSpec, profile: Profile) -> pd.Da
     images = labelled(without_pixels, spec)
     if len(images.classes) < 2:
         return Unavailable(spec.lacking(manifest))
-    parts = validation_split(images.labels, spec, profile)
+    parts = validation_split(images, spec, profile)
     sizes = [np.bincount(images.labels[part], minlength=len(images.classes)) for part in parts]
     return pd.DataFrame({"train": sizes[0], "validation": sizes[1]}, index=list(images.classes))
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from alnet_lib.core.outcomes import Unavailable
-from alnet_lib.core.profile import Training
+from alnet_lib.core.profile import Profile, Training
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.tasks import ModuleSpec
 from alnet_lib.experiments.datasets import fit_and_validation, planned
@@ -103,33 +103,122 @@ def train(
         augmentations_per_image=profile.augmentations_per_image,
         rotation=profile.rotation,
     )
-    inputs = (profile.image_size, profile.crop, profile.weights, profile.dropout)
-    key = training_key(settings.backbone, fit_on, plan, opts, data.content_hash, repr(inputs), engine_hash())
+    inputs = repr(_inputs(profile))
+    key = training_key(settings.backbone, fit_on, plan, opts, data.content_hash, inputs, engine_hash())
     path = setup.folder / "models" / f"{name}.safetensors"
     counts = _counts(fit_on, plan, validation)
-    if (done := _load_trained(path, key, name, opts, counts)) is not None:
-        return done
+    if (loaded := _load_trained(path, key, name, opts, counts)) is not None:
+        return loaded
     network = begin(profile, settings.backbone, fit_on, name=name)
     checkpoint = path.with_name(f"{name}-{key}.checkpoint")
     line = setup.progress(f"{name}, iterations")
-    fitted = fitting.fit(network, fit_on, plan, validation, opts, checkpoint=checkpoint, progress=line)
+    done = fitting.fit(network, fit_on, plan, validation, opts, checkpoint=checkpoint, progress=line)
     probability = inference.predict(network, fit_on, opts, batch=profile.prediction_batch)
     train_accuracy = float((probability.argmax(1) == fit_on.labels).mean())
     description = {
         "key": key,
         "crop": profile.crop,
         "train_accuracy": train_accuracy,
-        "validation_accuracy": fitted.validation_accuracy,
-        "seconds": fitted.seconds,
-        "notes": fitted.notes,
+        "validation_accuracy": done.validation_accuracy,
+        "seconds": done.seconds,
+        "notes": done.notes,
         "threshold": profile.threshold,
     }
-    storage.save_network(network, path, description, history=fitted.history)
+    storage.save_network(network, path, description, history=done.history)
     checkpoint.unlink(missing_ok=True)
     return Trained(
-        name, network, opts, fitted.history, counts, train_accuracy, fitted.validation_accuracy, fitted.seconds,
-        fitted.notes,
+        name, network, opts, done.history, counts, train_accuracy, done.validation_accuracy, done.seconds,
+        done.notes,
     )  # fmt: skip
+
+
+def fitted(
+    setup: Setup,
+    spec: ModuleSpec,
+    images: Images,
+    settings: Training,
+    *,
+    name: str,
+    jitter: float | None = None,
+    seed: int = 0,
+    label: str = "",
+) -> tuple[Network, Options]:
+    """Train a network on given images, without validation images and without leaving a file.
+
+    Parameters
+    ----------
+    setup : Setup
+        Profile, device, progress.
+    spec : ModuleSpec
+        The task.
+    images : Images
+        All of them are fitted on; of two classes or more.
+    settings : Training
+        The profile's settings for this network.
+    name : str
+        Of the experiment, e.g. `study`; the draws depend on it and on the task.
+    jitter : float, optional
+        Spread of stain strength, in [0, 1); the profile's `colour_jitter` where not given.
+    seed : int
+        0, 1, ...: the same training from other draws; 0 adds nothing to the names of the generators.
+    label : str
+        In the progress line; `name` where empty.
+
+    Returns
+    -------
+    tuple of Network and Options
+        The network, on the device of the options, with which it is to predict.
+
+    Raises
+    ------
+    alnet_lib.training.fitting.TrainingDiverged
+        The loss became NaN or infinite.
+    ValueError
+        There is no image.
+    """
+    network = begin(setup.profile, settings.backbone, images, name=_draws(spec, name, seed))
+    plan, opts = _prepared(setup, spec, images, settings, name, jitter, seed)
+    line = setup.progress(f"{label or name}, {spec.title.lower()}, iterations")
+    fitting.fit(network, images, plan, images.take(np.zeros(len(images), bool)), opts, progress=line)
+    return network, opts
+
+
+def fitted_key(
+    setup: Setup,
+    spec: ModuleSpec,
+    images: Images,
+    settings: Training,
+    *,
+    name: str,
+    jitter: float | None = None,
+    seed: int = 0,
+) -> str:
+    """Name the training that `fitted` would do with these arguments: changes with anything that changes its result."""
+    plan, opts = _prepared(setup, spec, images, settings, name, jitter, seed)
+    return training_key(
+        settings.backbone, images, plan, opts, setup.data.content_hash, repr(_inputs(setup.profile)), engine_hash()
+    )
+
+
+def _draws(spec: ModuleSpec, name: str, seed: int, what: str = "") -> str:
+    """Name what a training draws: `study/module_1`, `study/plan/module_1`, `study/module_1/seed 1` ..."""
+    return "/".join([name, *([what] if what else []), spec.name, *([f"seed {seed}"] if seed else [])])
+
+
+def _prepared(
+    setup: Setup, spec: ModuleSpec, images: Images, settings: Training, name: str, jitter: float | None, seed: int
+) -> tuple[augmentation.Plan, Options]:
+    profile = setup.profile
+    plan = augmentation.balancing_plan(
+        images.labels, settings.upsample_target, profile.generator(_draws(spec, name, seed, "plan")),
+        augmentations_per_image=profile.augmentations_per_image, rotation=profile.rotation,
+    )  # fmt: skip
+    opts = options(setup, settings, name=_draws(spec, name, seed))
+    return plan, opts if jitter is None else replace(opts, colour_jitter=jitter)
+
+
+def _inputs(profile: Profile) -> tuple[object, ...]:
+    return profile.image_size, profile.crop, profile.weights, profile.dropout
 
 
 def _counts(fit_on: Images, plan: augmentation.Plan, validation: Images) -> pd.DataFrame:

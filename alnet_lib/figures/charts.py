@@ -151,13 +151,17 @@ def forest(frame: pd.DataFrame | Result, *, unit: str = "%") -> DescribedFigure:
         figure = new_figure(PAGE * 0.85, 0.18 * len(frame) + 0.7)
         axes = figure.add_subplot()
         y = np.arange(len(frame))[::-1]
-        known = frame["ci_low"].notna().to_numpy()
+        known = frame[["ci_low", "ci_high"]].notna().all(axis=1).to_numpy()  # few patients: a point without a line
         axes.hlines(y[known], frame["ci_low"][known], frame["ci_high"][known], color=OKABE_ITO["blue"], lw=1.4)
-        axes.plot(frame["reproduced"], y, "o", ms=3.5, color=OKABE_ITO["blue"], label="this run, 95% interval")
+        axes.plot(
+            frame["reproduced"], y, "o", ms=3.5, color=OKABE_ITO["blue"], label="this run, 95% interval over patients"
+        )
         axes.plot(frame["published"], y, "D", ms=3.5, mfc="none", color=OKABE_ITO["vermillion"], label="paper")
         axes.set_yticks(y, frame["label"])
         axes.set(xlabel=unit, ylim=(-0.7, len(frame) - 0.3))
         axes.grid(axis="x", lw=0.3)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-        figure.alt = f"{len(frame)} numbers of the paper beside what this run measured, with 95% intervals."
+        figure.alt = (
+            f"{len(frame)} numbers of the paper beside what this run measured, with 95% intervals over patients."
+        )
     return figure

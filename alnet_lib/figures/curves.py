@@ -10,7 +10,7 @@ import pandas as pd
 
 from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.core.vocabulary import LABELS
-from alnet_lib.evaluation.clinical_utility import Calibrated
+from alnet_lib.evaluation.calibration import Calibrated
 from alnet_lib.figures.style import (
     CLASS_COLOURS,
     COLUMN,
@@ -24,6 +24,8 @@ from alnet_lib.figures.style import (
 from alnet_lib.paper.values import Result
 from alnet_lib.statistics.roc import Curve, MulticlassRoc
 from alnet_lib.training import learning_rate_range
+
+_COLOURS = [OKABE_ITO[name] for name in ("vermillion", "blue", "green", "purple", "orange", "black")]
 
 
 @if_available
@@ -75,7 +77,8 @@ def patient_roc(scores: Mapping[str, tuple[Curve, float, float]] | Result) -> De
     Parameters
     ----------
     scores : mapping of str to tuple, or Result
-        Name of a score to its curve and the 95% interval of its AUC; a Result has it as the fact `curves`.
+        Name of a score to its curve and the 95% interval of its AUC, NaN where there is none; a Result has it as the
+        fact `curves`.
 
     Returns
     -------
@@ -87,14 +90,18 @@ def patient_roc(scores: Mapping[str, tuple[Curve, float, float]] | Result) -> De
         figure = new_figure(COLUMN * 1.2, COLUMN * 1.2 + 0.16 * len(curves))
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color="0.8", lw=0.8, zorder=0)
-        colours = [OKABE_ITO[c] for c in ("vermillion", "blue", "green", "purple", "orange", "black")]
-        for colour, (name, (curve, low, high)) in zip(colours, curves.items(), strict=False):
-            axes.plot(curve.fpr, curve.tpr, color=colour, label=f"{name}: {curve.auc:.2f} ({low:.2f} to {high:.2f})")
+        areas = {name: f"{curve.auc:.2f} ({_ends(low, high)})" for name, (curve, low, high) in curves.items()}
+        for colour, (name, (curve, _, _)) in zip(_COLOURS, curves.items(), strict=False):
+            axes.plot(curve.fpr, curve.tpr, color=colour, label=f"{name}: {areas[name]}")
         axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-        figure.legend(title="AUC (95% interval)", loc="outside lower left")
-        listed = "; ".join(f"{n}: AUC {c.auc:.2f}, {low:.2f} to {high:.2f}" for n, (c, low, high) in curves.items())
+        figure.legend(title="AUC (95% interval over patients)", loc="outside lower left")
+        listed = "; ".join(f"{name}: AUC {area}" for name, area in areas.items())
         figure.alt = f"ROC curves per patient. {listed}."
     return figure
+
+
+def _ends(low: float, high: float) -> str:
+    return "no interval" if np.isnan(low) or np.isnan(high) else f"{low:.2f} to {high:.2f}"
 
 
 def learning_curves(trained: Mapping[str, Any]) -> DescribedFigure | Unavailable:
@@ -172,65 +179,77 @@ def range_test(
 
 @if_available
 def reliability_figure(calibrated: Calibrated | Result) -> DescribedFigure:
-    """Accuracy against confidence of testing cells, before and after temperature scaling.
+    """Accuracy against confidence, before and after temperature scaling: a panel for testing, one for external cells.
 
     Parameters
     ----------
     calibrated : Calibrated or Result
-        Reliability before and after; a Result has it as the fact `calibrated`.
+        Reliability of each part before and after; a Result has it as the fact `calibrated`.
 
     Returns
     -------
     DescribedFigure
-        One curve for each.
+        Two curves a panel, with 95% intervals over patients where there are enough.
     """
     found: Calibrated = given(calibrated, "calibrated")
-    curves = {
-        f"as trained (ECE {found.ece[0]:.3f})": found.before.rename(columns={"confidence": "x", "accuracy": "y"}),
-        f"temperature {found.temperature:.2f} (ECE {found.ece[1]:.3f})": found.after.rename(
-            columns={"confidence": "x", "accuracy": "y"}
-        ),
+    panels = {
+        title: {
+            f"as trained (ECE {found.ece[title][0]:.3f})": before.rename(columns={"confidence": "x", "accuracy": "y"}),
+            f"temperature {found.temperature:.2f} (ECE {found.ece[title][1]:.3f})": after.rename(
+                columns={"confidence": "x", "accuracy": "y"}
+            ),
+        }
+        for title, (before, after) in found.curves.items()
     }
-    return _lines(curves, "confidence", "accuracy", diagonal=True)
+    return _panels(panels, "confidence", "accuracy", {title: (-0.02, 1.3) for title in panels}, diagonal=True)
 
 
 @if_available
-def benefit_figure(curve: pd.DataFrame | Result) -> DescribedFigure:
-    """Net benefit against threshold probability: the vote, every smear as APL, none as APL.
+def benefit_figure(curve: Mapping[str, pd.DataFrame] | Result) -> DescribedFigure:
+    """Net benefit against threshold probability, a panel a prevalence: by the vote, every smear as APL, none as APL.
 
     Parameters
     ----------
-    curve : DataFrame or Result
-        Columns `threshold` (in [0, 1]), `score`, `everyone`, `no_one` (net benefits).
+    curve : mapping of str to DataFrame, or Result
+        Title of a panel to columns `threshold` (in [0, 1]), `score`, `everyone`, `no_one` (net benefits); a Result has
+        it as the fact `curves`.
 
     Returns
     -------
     DescribedFigure
-        Three curves (Vickers and Elkin, Med. Decis. Making 2006).
+        Three curves a panel (Vickers and Elkin, Med. Decis. Making 2006).
     """
-    curve = given(curve)
-    names = {"score": "share of abnormal promyelocytes", "everyone": "everyone as APL", "no_one": "no one as APL"}
-    curves = {title: curve.rename(columns={"threshold": "x", key: "y"})[["x", "y"]] for key, title in names.items()}
-    top = float(curve["score"].max())
-    return _lines(curves, "threshold probability", "net benefit", ylim=(-0.1 * max(top, 0.1), 1.15 * max(top, 0.1)))
+    panels, limits = {}, {}
+    names = {"score": "recalibrated vote", "everyone": "everyone as APL", "no_one": "no one as APL"}
+    for title, frame in given(curve, "curves").items():
+        panels[title] = {
+            name: frame.rename(columns={"threshold": "x", key: "y"})[["x", "y"]] for key, name in names.items()
+        }
+        top = max(float(frame[["score", "everyone"]].max().max()), 0.001)
+        limits[title] = (-0.4 * top, 1.15 * top)
+    return _panels(panels, "threshold probability", "net benefit", limits)
 
 
 @if_available
 def cells_figure(curve: pd.DataFrame | Result) -> DescribedFigure:
-    """Share of smears with the correct verdict against the number of cells seen, with the spread over draws.
+    """Share of smears with the correct verdict, and without one, against the number of cells seen.
 
     Parameters
     ----------
     curve : DataFrame or Result
-        Columns `cells`, `correct`, `low`, `high`; shares in [0, 1].
+        Columns `cells`, `correct`, `low`, `high` (95% interval over patients), `unknown`; shares in [0, 1].
 
     Returns
     -------
     DescribedFigure
-        One curve with a band.
+        Two curves, the first with a band.
     """
-    shown = given(curve).rename(columns={"cells": "x", "correct": "y"})
-    return _lines({"correct verdict": shown}, "cells of a smear", "share of smears", logx=True, ylim=(0, 1.02))
+    frame = given(curve)
+    shown = {
+        "correct verdict": frame.rename(columns={"cells": "x", "correct": "y"}),
+        "unknown": frame[["cells", "unknown"]].set_axis(["x", "y"], axis=1),
+    }
+    return _lines(shown, "cells of a smear", "share of smears", logx=True, ylim=(-0.02, 1.02))
 
 
 @if_available
@@ -280,8 +299,7 @@ def _lines(
         axes = figure.add_subplot()
         if diagonal:
             axes.plot([0, 1], [0, 1], color="0.8", lw=0.8, zorder=0)
-        colours = [OKABE_ITO[name] for name in ("vermillion", "blue", "green", "purple", "orange", "black")]
-        for colour, (name, frame) in zip(colours, curves.items(), strict=False):
+        for colour, (name, frame) in zip(_COLOURS, curves.items(), strict=False):
             axes.plot(frame["x"], frame["y"], color=colour, marker="o" if len(frame) < 15 else "", ms=3, label=name)
             if {"low", "high"} <= set(frame.columns):
                 axes.fill_between(frame["x"], frame["low"], frame["high"], color=colour, alpha=0.15, lw=0)
@@ -295,4 +313,37 @@ def _lines(
             f"{n}: from {f['y'].iloc[0]:.2f} to {f['y'].iloc[-1]:.2f}" for n, f in curves.items() if len(f)
         )
         figure.alt = f"Curves of {ylabel} against {xlabel}. {ends}."
+    return figure
+
+
+def _panels(
+    panels: Mapping[str, Mapping[str, pd.DataFrame]],
+    xlabel: str,
+    ylabel: str,
+    ylim: Mapping[str, tuple[float, float]],
+    *,
+    diagonal: bool = False,
+) -> DescribedFigure:
+    """Curves in panels, two a row; `low` and `high` are drawn as error bars where they are known."""
+    rows, columns = -(-len(panels) // 2), min(len(panels), 2)
+    with style():
+        figure = new_figure(PAGE if columns > 1 else COLUMN * 1.25, COLUMN * (0.9 if rows == 1 else 0.75 * rows))
+        every = figure.subplots(rows, columns, squeeze=False).ravel()
+        described = []
+        for axes, (title, curves) in zip(every, panels.items(), strict=False):
+            if diagonal:
+                axes.plot([0, 1], [0, 1], color="0.8", lw=0.8, zorder=0)
+            for colour, (name, frame) in zip(_COLOURS, curves.items(), strict=False):
+                marker = "o" if len(frame) < 15 else ""
+                axes.plot(frame["x"], frame["y"], color=colour, marker=marker, ms=3, label=name)
+                if {"low", "high"} <= set(frame.columns):
+                    known = frame[frame["low"].notna()]
+                    sides = [known["y"] - known["low"], known["high"] - known["y"]]
+                    axes.errorbar(known["x"], known["y"], sides, fmt="none", color=colour, alpha=0.5, lw=0.8)
+                described.append(f"{title}, {name}: from {frame['y'].iloc[0]:.2f} to {frame['y'].iloc[-1]:.2f}")
+            axes.set(xlabel=xlabel, ylabel=ylabel, ylim=ylim[title], title=title)
+            axes.legend(loc="upper left" if diagonal else "best")
+        for axes in every[len(panels) :]:
+            axes.set_axis_off()
+        figure.alt = f"Curves of {ylabel} against {xlabel}. {'; '.join(described)}."
     return figure

@@ -44,7 +44,7 @@ def show_figure(png: bytes, *, alt: str, id: str, caption: str) -> Any:
 
 
 def show_unavailable(id: str, reason: str, *, title: str = "") -> Any:
-    """Give what a notebook displays for an item that this cohort cannot give.
+    """Give what a notebook displays for an item that this cohort or profile cannot give.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def show_unavailable(id: str, reason: str, *, title: str = "") -> Any:
     name = f"{label(id)}: {ITEMS[id].title}" if id in ITEMS else title or label(id)
     return HTML(
         f'<p class="unavailable" id="{html.escape(id)}"><strong>{html.escape(name)}</strong> '
-        f"is not available for this cohort: {html.escape(reason)}</p>"
+        f"is not available in this run: {html.escape(reason)}</p>"
     )
 
 

@@ -20,7 +20,7 @@ from alnet_lib.evaluation.explanation.feature_maps import CellChoice, histogram_
 from alnet_lib.experiments.datasets import CellImages
 from alnet_lib.figures.style import CLASS_COLOURS, COLUMN, PAGE, DescribedFigure, new_figure, note, style
 from alnet_lib.imaging.augmentation import to_float
-from alnet_lib.networks.activations import PAPERS_MAP, activations
+from alnet_lib.networks.activations import activations, papers_map
 from alnet_lib.networks.network import Network
 from alnet_lib.paper.values import Result
 
@@ -96,7 +96,7 @@ def _map(network: Network, picture: np.ndarray, block: int, layer: int, number: 
 def figure_7(pixels: np.ndarray, choice: CellChoice, original: Network, trained: Network) -> DescribedFigure:
     """Figure 7: feature maps of the original network and of ALNet.
 
-    Rows are cells. Columns: picture, map 202 in both networks, its histogram in ALNet, the deeper map in both.
+    Rows are cells. Columns: picture, the paper's map in both networks, its histogram in ALNet, the deeper map in both.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def figure_7(pixels: np.ndarray, choice: CellChoice, original: Network, trained:
         for row, (name, index) in enumerate(chosen.items()):
             picture = pixels[index]
             shown = [picture]
-            for address in (PAPERS_MAP, DEEPER):
+            for address in (papers_map(trained), DEEPER):
                 shown += [_map(network, picture, *address) for network in (original, trained)]
             order = [shown[0], shown[1], shown[2], None, shown[3], shown[4]]
             for column, (title, content) in enumerate(zip(columns, order, strict=True)):
@@ -148,7 +148,10 @@ def figure_7(pixels: np.ndarray, choice: CellChoice, original: Network, trained:
             described.append(
                 f"{LABELS[name]}: entropy {summary['entropy']:.1f} bits, peak at {summary['peak_position']:.0f}"
             )
-        figure.alt = f"Feature maps of the original network and of ALNet. Map 202 in ALNet, {'; '.join(described)}."
+        number = papers_map(trained)[2]
+        figure.alt = (
+            f"Feature maps of the original network and of ALNet. Map {number} in ALNet, {'; '.join(described)}."
+        )
     return figure
 
 
@@ -324,7 +327,7 @@ def cell_card(cell: pd.Series, picture: np.ndarray, spec: ModuleSpec = MODULE_1)
         right.barh([LABELS[c] for c in spec.classes], p, color=[CLASS_COLOURS[c] for c in spec.classes])
         right.set(xlim=(0, 1), xlabel=f"probability, {spec.title.lower()}")
         right.invert_yaxis()
-        reference = LABELS.get(cell["cell_type"], "unlabelled")
+        reference = LABELS.get(cell["cell_type"], "no label")
         figure.suptitle(f"{cell['image_id']}: {reference}", fontsize=7)
         best = spec.classes[int(np.argmax(p))]
         figure.alt = (

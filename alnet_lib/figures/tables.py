@@ -56,7 +56,8 @@ def html_table(
     Parameters
     ----------
     frame : DataFrame, Result or Unavailable
-        Columns and index may be MultiIndex (joined by a comma). Of an Unavailable the reason is shown.
+        Columns and index may be MultiIndex (joined by a comma); names lose their underscores. A missing number, e.g.
+        the end of an interval that cannot be given, is an empty cell. Of an Unavailable the reason is shown.
     caption : str
         May name the facts of a Result in braces.
     id : str
@@ -78,12 +79,8 @@ def html_table(
     frame = frame if digits is None else frame.round(digits)
     anchor = f' id="{html.escape(id)}"' if id else ""
     parts = [f'<table class="data"{anchor}><caption>{html.escape(caption)}</caption><thead><tr>']
-    names = [_joined(column) for column in frame.columns]
-    if index:
-        names = [html.escape(str(name)) for name in _index_names(frame.index)] + [html.escape(n) for n in names]
-    else:
-        names = [html.escape(name) for name in names]
-    parts += [f'<th scope="col">{name}</th>' for name in names]
+    names = [*(_index_names(frame.index) if index else []), *(_joined(column) for column in frame.columns)]
+    parts += [f'<th scope="col">{html.escape(name.replace("_", " "))}</th>' for name in names]
     parts.append("</tr></thead><tbody>")
     numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
     for label, row in zip(frame.index, frame.itertuples(index=False), strict=True):
@@ -110,7 +107,7 @@ def _joined(column: Any) -> str:
 
 
 def _index_names(index: pd.Index) -> list[str]:
-    return [name or "" for name in index.names]
+    return [str(name or "") for name in index.names]
 
 
 def _captioned(given: Any, caption: str) -> str:

@@ -8,7 +8,25 @@ from torch import Tensor, nn
 from alnet_lib.networks.network import Network
 
 PAPERS_MAP = (3, 1, 202)
-"""Convolutional block, layer and map that Fig. 7B shows, counted from 1."""
+"""Convolutional block, layer and map that Fig. 7B shows, counted from 1; the layer has 256 maps in VGG16."""
+
+
+def papers_map(network: Network) -> tuple[int, int, int]:
+    """Address of the map that stands for the paper's in a network.
+
+    Parameters
+    ----------
+    network : Network
+        Any.
+
+    Returns
+    -------
+    tuple of int
+        Block, layer and map, counted from 1: PAPERS_MAP in VGG16 and VGG19; elsewhere the map at the same share of its
+        layer, e.g. 50 of 64 in the miniature.
+    """
+    block, layer, number = PAPERS_MAP
+    return block, layer, max(number * convolution(network, block, layer).out_channels // 256, 1)
 
 
 def convolution(network: Network, block: int, layer: int) -> nn.Conv2d:

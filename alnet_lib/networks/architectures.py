@@ -1,7 +1,8 @@
 """The networks as five convolutional blocks and the paper's head (section 2.3).
 
 The convolutional parts are torchvision's (VGG16, VGG19, ResNet101, DenseNet121, SqueezeNet 1.1) and
-pretrainedmodels' (SENet154); only the cut into blocks and the head are ours.
+pretrainedmodels' (SENet154); only the cut into blocks and the head are ours. The families in miniature are those of
+`networks.miniatures`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ from types import ModuleType
 from typing import Any
 
 import torch
-import torchvision
 from torch import nn
 
-from alnet_lib.networks import timm_body
+from alnet_lib.networks import miniatures, timm_body
 
 
 def senet() -> ModuleType:
@@ -66,6 +66,11 @@ def _senet(net: Any) -> list[nn.Module]:
     return [net.layer0, net.layer1, net.layer2, net.layer3, net.layer4]
 
 
+def _residual(net: Any) -> list[nn.Module]:
+    stem = nn.Sequential(OrderedDict(conv1=net.conv1, bn1=net.bn1, act1=net.act1, maxpool=net.maxpool))
+    return [stem, net.layer1, net.layer2, net.layer3, net.layer4]
+
+
 def _squeezenet(net: Any) -> list[nn.Module]:
     return [net.features[start:stop] for start, stop in ((0, 3), (3, 6), (6, 9), (9, 11), (11, 13))]
 
@@ -84,12 +89,15 @@ class Architecture:
         That network to our list of convolutional blocks, which are its own modules.
     hidden : tuple of int
         Widths of the two hidden fully connected layers.
+    miniature_of : str
+        Of a miniature: the network of the paper whose family it is; else empty.
     """
 
     title: str
     library: Callable[[], nn.Module]
     cut: Callable[[Any], list[nn.Module]]
     hidden: tuple[int, int]
+    miniature_of: str = ""
 
     def blocks(self) -> list[nn.Module]:
         """Build the convolutional blocks from a random start, drawn from torch's global generator."""
@@ -117,7 +125,13 @@ class Architecture:
 
 
 def _torchvision(name: str) -> Callable[[], nn.Module]:
-    return lambda: getattr(torchvision.models, name)(weights=None)
+    def build() -> nn.Module:
+        # Imported on use: it takes seconds, and most steps of a run build no network.
+        import torchvision
+
+        return getattr(torchvision.models, name)(weights=None)
+
+    return build
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -129,8 +143,19 @@ ARCHITECTURES: dict[str, Architecture] = {
         "SENet154", lambda: senet().senet154(num_classes=1000, pretrained=None), _senet, (4096, 512)
     ),
     "squeezenet1_1": Architecture("SqueezeNet 1.1", _torchvision("squeezenet1_1"), _squeezenet, (1024, 512)),
+    "vgg16_miniature": Architecture(
+        "VGG16, miniature", lambda: miniatures.vgg(2, 2, 3, 3, 3), _vgg, miniatures.HIDDEN, "vgg16"
+    ),
+    "vgg19_miniature": Architecture(
+        "VGG19, miniature", lambda: miniatures.vgg(2, 2, 4, 4, 4), _vgg, miniatures.HIDDEN, "vgg19"
+    ),
+    "resnet_miniature": Architecture("ResNet, miniature", miniatures.resnet, _residual, miniatures.HIDDEN, "resnet101"),
+    "densenet_miniature": Architecture(
+        "DenseNet, miniature", miniatures.densenet, _densenet, miniatures.HIDDEN, "densenet121"
+    ),
+    "senet_miniature": Architecture("SENet, miniature", miniatures.senet, _residual, miniatures.HIDDEN, "senet154"),
 }
-"""The paper's networks and SqueezeNet, a small one for quick profiles. To add one: its library's network and a cut."""
+"""The paper's networks, SqueezeNet, and the families in miniature. To add one: its library's network and a cut."""
 
 
 def architecture(name: str, input_size: int = 224) -> Architecture:
@@ -169,3 +194,20 @@ def title(name: str) -> str:
         For example `VGG16`; timm's own name for its models.
     """
     return ARCHITECTURES[name].title if name in ARCHITECTURES else name
+
+
+def in_the_paper(name: str) -> str:
+    """Network of the paper beside which a network stands in tables.
+
+    Parameters
+    ----------
+    name : str
+        Key of ARCHITECTURES, or a model of timm.
+
+    Returns
+    -------
+    str
+        `vgg16` for `vgg16_miniature`; the name itself for what is no miniature.
+    """
+    known = ARCHITECTURES.get(name)
+    return (known.miniature_of if known else "") or name

@@ -15,7 +15,6 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import torch
-import torchvision
 from torch import Tensor
 
 from alnet_lib.networks import timm_body
@@ -55,6 +54,8 @@ def source(name: str) -> str:
         Key of ARCHITECTURES.
     """
     if name in _TORCHVISION:
+        import torchvision
+
         return getattr(torchvision.models, _TORCHVISION[name]).IMAGENET1K_V1.url
     return senet().pretrained_settings[name]["imagenet"]["url"]
 

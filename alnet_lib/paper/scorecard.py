@@ -1,4 +1,20 @@
-"""Published, recomputed and reproduced numbers side by side, with a verdict that is computed."""
+"""Published, recomputed and reproduced numbers side by side, with a verdict that is computed.
+
+A verdict says what a number of a run tells about the number that the paper printed:
+
+- `agrees`: on a private cohort, the printed value (as far as its rounding reaches) lies in a 95% interval over patients
+  that is at most WIDEST wide; or a count of the cohort is the printed one.
+- `differs`: on a private cohort, the interval, however wide, leaves the printed value out; or a count is another one.
+- `by design`: a count or share of the composition (the record's `about` is `cohort`) on the synthetic cohort, which is
+  built from the printed composition at the profile's share, so that the number could not have come out otherwise.
+- `uninformative`: measured, but no evidence about the printed value: the cohort is not the paper's (synthetic, public);
+  the printed value is inside an interval wider than WIDEST, which would agree with almost anything; no interval can be
+  given, e.g. because fewer than five patients stand behind the number; or it is a time, which the machine decides.
+- `unavailable`: a run could measure it, this one has not, for the reason given.
+- `not measurable`: a setting of the protocol, or another study's number.
+
+Whether the number came out near is another question; the column `near` answers it for every cohort.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +25,49 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from alnet_lib.core.outcomes import Unavailable
-from alnet_lib.core.vocabulary import KINDS
+from alnet_lib.core.vocabulary import CELL_GROUPS, KINDS
 from alnet_lib.paper.audit import recomputed
-from alnet_lib.paper.printed import decimals, record
+from alnet_lib.paper.items import ITEMS, NOTEBOOKS
+from alnet_lib.paper.printed import places, record
 from alnet_lib.paper.rules.counts import TWINS
 from alnet_lib.paper.values import Result
+from alnet_lib.statistics.intervals import MINIMUM_PATIENTS
 
-VERDICTS = ("agrees", "differs", "unavailable")
+VERDICTS = ("agrees", "differs", "by design", "uninformative", "unavailable", "not measurable")
 
+WIDEST = {"%": 20.0, "": 0.2}
+"""Unit -> width of the widest 95% interval that may agree: 20 percentage points (10 either way), 0.2 of an AUC. A wider
+one holds good and useless systems at once: the accuracies of the paper's four networks are 84.0 to 88.4%."""
 
-NOTES = {
-    "synthetic": "synthetic cells: a difference is no evidence about the paper",
-    "public": "another cohort than the paper's: a difference is no evidence about the paper",
-    "private": "a difference is evidence about the paper only where this is the paper's own cohort",
+NEAR = {
+    "inside": "printed value inside the interval",
+    "outside": "printed value outside the interval",
+    "equal": "equal at the printed decimals",
+    "not equal": "not equal at the printed decimals",
+}
+"""The words of the column `near`; it is empty where nothing was measured."""
+
+OTHER_COHORT = {
+    "synthetic": "synthetic cells are no evidence about the paper",
+    "public": "other patients than the paper's are no evidence about the paper",
 }
 
+OWN_COHORT = "evidence about the paper only where this is the paper's own cohort"
 
-_WHY_NOT = {
-    "other": "a number of another study",
-    "protocol": "a setting, not a measurement: see the profile and the register of open points",
-}
+_WHY_NOT = {"other": "a number of another study", "protocol": "a setting, see the profile and the open points"}
 
+_BASELINES = ("Table 11", "Table 12")
+"""Numbers of another study that a run can measure: its classical classifiers are trained here."""
+
+_FROM_ITEM = (
+    "reproduced", "ci_low", "ci_high", "interval", "n_patients", "n_smears", "n_cells", "design_effect",
+)  # fmt: skip
 
 COLUMNS = (
-    "id", "place", "row", "column", "about", "unit", "published", "recomputed", "reproduced", "ci_low", "ci_high",
-    "verdict", "difference", "note",
+    "id", "place", "row", "column", "about", "unit", "published", "recomputed", *_FROM_ITEM, "verdict", "near",
+    "difference", "note",
 )  # fmt: skip
+_TEXTS = {"id", "place", "row", "column", "about", "unit", "interval", "verdict", "near", "note"}
 
 
 class Verdict(NamedTuple):
@@ -44,22 +77,30 @@ class Verdict(NamedTuple):
     ----------
     verdict : str
         One of VERDICTS.
+    near : str
+        Of NEAR; empty where nothing was measured.
     difference : float or None
-        Reproduced minus published; None where unavailable.
+        Reproduced minus published; None where nothing was measured.
     why : str
         In words.
     """
 
     verdict: str
+    near: str
     difference: float | None
     why: str
 
 
-def compare(id: str, reproduced: float | None, ci_low: float | None = None, ci_high: float | None = None) -> Verdict:
-    """The verdict on one number.
-
-    With a 95% interval it agrees where the printed value, as far as its rounding reaches, is inside; without one where
-    both are equal at the printed decimals.
+def compare(
+    id: str,
+    reproduced: float | None,
+    ci_low: float | None = None,
+    ci_high: float | None = None,
+    *,
+    kind: str,
+    n_patients: int | None = None,
+) -> Verdict:
+    """The verdict on one number; the module says what each means.
 
     Parameters
     ----------
@@ -67,6 +108,10 @@ def compare(id: str, reproduced: float | None, ci_low: float | None = None, ci_h
         Of `record`.
     reproduced, ci_low, ci_high : float or None
         In the unit of the record; None or NaN is missing.
+    kind : str
+        The cohort's: `synthetic`, `public` or `private`.
+    n_patients : int, optional
+        Who stands behind the number.
 
     Returns
     -------
@@ -78,31 +123,59 @@ def compare(id: str, reproduced: float | None, ci_low: float | None = None, ci_h
     KeyError
         The paper printed nothing by that id.
     ValueError
-        The interval is upside down.
+        The interval is upside down, or an unknown kind of cohort.
     """
-    places, printed = decimals(id), float(record().loc[id, "value"])
+    _known(kind)
+    return _compared({"id": id, **record().loc[id]}, reproduced, ci_low, ci_high, kind, n_patients)
+
+
+def _compared(
+    line: Mapping[str, Any],
+    reproduced: float | None,
+    ci_low: float | None,
+    ci_high: float | None,
+    kind: str,
+    n_patients: int | None,
+) -> Verdict:
     if reproduced is None or _missing(reproduced):
-        return Verdict("unavailable", None, "this run measured no such number")
-    difference, half = reproduced - printed, 0.5 * 10.0**-places
+        return Verdict("unavailable", "", None, "this run measured no such number")
+    printed, half = float(line["value"]), 0.5 * 10.0 ** -places(line["printed"])
+    difference = reproduced - printed
+    width = None
     if ci_low is None or ci_high is None or _missing(ci_low) or _missing(ci_high):
-        inside = abs(difference) <= half + 1e-9
-        against = "at the printed decimals"
+        near = "equal" if abs(difference) <= half + 1e-9 else "not equal"
     elif ci_low > ci_high:
-        raise ValueError(f"{id}: the interval {ci_low} to {ci_high} is upside down")
+        raise ValueError(f"{line['id']}: the interval {ci_low} to {ci_high} is upside down")
     else:
-        inside = ci_low - half - 1e-9 <= printed <= ci_high + half + 1e-9
-        against = f"95% interval {ci_low:.4g} to {ci_high:.4g}"
-    if inside:
-        return Verdict(
-            "agrees",
-            difference,
-            f"printed {printed:g} is inside the {against}" if "95%" in against else f"equal {against}",
-        )
-    return Verdict("differs", difference, f"differs by {difference:+.{max(places, 1)}f}; {against}")
+        width = ci_high - ci_low
+        near = "inside" if ci_low - half - 1e-9 <= printed <= ci_high + half + 1e-9 else "outside"
+    verdict, why = _judge(near, width, kind, line["unit"], line["about"], n_patients)
+    return Verdict(verdict, near, difference, why)
+
+
+def _judge(near: str, width: float | None, kind: str, unit: str, about: str, n_patients: int | None) -> tuple[str, str]:
+    """Verdict and reason, the strongest reason first."""
+    if kind == "synthetic" and about == "cohort":
+        return "by design", "the synthetic cohort is built from the printed composition"
+    if kind in OTHER_COHORT:
+        return "uninformative", OTHER_COHORT[kind]
+    if about == "time":
+        return "uninformative", "a time depends on the machine"
+    if width is None and about != "cohort":
+        few = n_patients is not None and n_patients < MINIMUM_PATIENTS
+        return "uninformative", f"{n_patients} patients: too few for an interval" if few else "no interval"
+    if width is not None and near == "inside" and width > WIDEST.get(unit, math.inf):
+        return "uninformative", f"the interval is {width:.3g} wide, more than {WIDEST[unit]:g}"
+    return ("agrees" if near in ("inside", "equal") else "differs"), OWN_COHORT
 
 
 def _missing(number: float | None) -> bool:
     return number is None or not math.isfinite(number)
+
+
+def _known(kind: str) -> None:
+    if kind not in KINDS:
+        raise ValueError(f"cohort kind {kind!r}: it is one of {', '.join(KINDS)}")
 
 
 def scorecard(items: Iterable[Mapping[str, Any]], kind: str) -> pd.DataFrame:
@@ -112,24 +185,23 @@ def scorecard(items: Iterable[Mapping[str, Any]], kind: str) -> pd.DataFrame:
     ----------
     items : iterable of mapping
         The items of results.json; values are matched by key and record id, and a number that the paper prints in
-        several places is matched by any of them.
+        several places is matched by any of them. A paper's item that is not among them has not been made yet.
     kind : str
         The cohort's: `synthetic`, `public` or `private`.
 
     Returns
     -------
     DataFrame
-        Columns COLUMNS: published, recomputed (from the other printed numbers), reproduced with its 95% interval,
-        verdict (agrees, differs, unavailable), difference (reproduced minus published), note (why unavailable; what a
-        difference on such a cohort means). Numbers are NaN where there is none.
+        Columns COLUMNS: published, recomputed (from the other printed numbers), reproduced with its 95% interval, how
+        the interval was made (`interval`), who stands behind it, verdict (VERDICTS), `near` (NEAR), difference
+        (reproduced minus published), note (why the verdict is what it is). Numbers are NaN where there is none.
 
     Raises
     ------
     ValueError
         An unknown kind of cohort.
     """
-    if kind not in KINDS:
-        raise ValueError(f"cohort kind {kind!r}: it is one of {', '.join(KINDS)}")
+    _known(kind)
     items, known, follows = list(items), record(), recomputed()
     values = _values(items)
     same = _same(known)
@@ -138,64 +210,40 @@ def scorecard(items: Iterable[Mapping[str, Any]], kind: str) -> pd.DataFrame:
         anywhere.setdefault(same.get(key, key), value)
     status = {item["id"]: item for item in items}
     rows = []
-    for id, line in known.iterrows():
+    lines = {line["id"]: line for line in known.reset_index().to_dict("records")}
+    for id, line in lines.items():
         value = values.get(id) or anywhere.get(same[id]) or {}
-        verdict = compare(id, *(value.get(name) for name in ("reproduced", "ci_low", "ci_high")))
+        number, low, high, patients = (value.get(name) for name in ("reproduced", "ci_low", "ci_high", "n_patients"))
+        verdict = _compared(line, number, low, high, kind, patients)
         if verdict.verdict == "unavailable":
-            note = _why_not(id, line["about"], status)
-        else:
-            note = "; ".join(
-                [verdict.why, NOTES[kind], *(["times depend on the machine"] if line["about"] == "time" else [])]
-            )
+            verdict = _absent(line, lines[same[id]], status)
         rows.append(
-            {"id": id, **line[["place", "row", "column", "about", "unit"]], "published": line["value"],
-             "recomputed": follows.get(id), "verdict": verdict.verdict, "difference": verdict.difference, "note": note,
-             **{name: value.get(name) for name in ("reproduced", "ci_low", "ci_high")}}
+            {**line, "published": line["value"], "recomputed": follows.get(id),
+             **{name: value.get(name) for name in _FROM_ITEM},
+             "verdict": verdict.verdict, "near": verdict.near, "difference": verdict.difference, "note": verdict.why}
         )  # fmt: skip
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    floats = ["published", "recomputed", "reproduced", "ci_low", "ci_high", "difference"]
-    return frame.astype(dict.fromkeys(floats, float))
+    frame["interval"] = frame["interval"].fillna("")
+    return frame.astype(dict.fromkeys((name for name in COLUMNS if name not in _TEXTS), float))
 
 
-def readable(card: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """The scorecard as a narrow table.
-
-    Parameters
-    ----------
-    card : DataFrame
-        Of `scorecard`.
-    kind : str
-        The cohort's; unless it is private the verdict says that a difference is no evidence.
-
-    Returns
-    -------
-    DataFrame
-        Columns `printed number`, `unit`, `published`, `recomputed`, `reproduced (95% interval)`, `verdict`.
-    """
-    numbers = card["place"] + ": " + card["row"].str.cat(card["column"], sep=", ").str.replace("_", " ")
-    ends = card[["ci_low", "ci_high"]].itertuples(index=False)
-    interval = pd.Series(["" if _missing(low) else f" ({low:.4g} to {high:.4g})" for low, high in ends], card.index)
-    reproduced = card["reproduced"].map(lambda x: "" if _missing(x) else f"{x:,.4g}")
-    aside = {"synthetic": " (synthetic: no evidence)", "public": " (other patients: no evidence)", "private": ""}[kind]
-    verdicts = [
-        f"differs by {line.difference:+.3g}{aside}"
-        if line.verdict == "differs"
-        else f"unavailable: {line.note}"
-        if line.verdict == "unavailable"
-        else line.verdict
-        for line in card.itertuples()
-    ]
-    return pd.DataFrame(
-        {
-            "printed number": numbers.str.strip(": ,"), "unit": card["unit"], "published": card["published"],
-            "recomputed": card["recomputed"].round(2), "reproduced (95% interval)": reproduced + interval,
-            "verdict": verdicts,
-        }
-    )  # fmt: skip
+def _absent(line: Mapping, twin: Mapping, status: Mapping[str, Mapping[str, Any]]) -> Verdict:
+    """The verdict on a number that was not measured; `twin` is the line that gives its quantity in full."""
+    about = line["about"]
+    if about in _WHY_NOT and not {line["place"], twin["place"]} & set(_BASELINES):
+        return Verdict("not measurable", "", None, _WHY_NOT[about])
+    # `table_09b.AML.ALL` and `text.table_09b.accuracy` are both of Table 9B.
+    named = [part for name in (line["id"], twin["id"]) for part in name.split(".") if part in ITEMS]
+    reasons = [status[item]["reason"] for item in named if item in status and status[item].get("reason")]
+    # The last notebook makes the scorecard, so its own items may come after it.
+    waiting = sorted({ITEMS[item].notebook for item in (named or ITEMS) if item not in status} - {NOTEBOOKS[-1]})
+    if not reasons and waiting:
+        return Verdict("unavailable", "", None, f"not run yet: {', '.join(waiting)}")
+    return Verdict("unavailable", "", None, reasons[0] if reasons else "this run measured no such number")
 
 
-def main_numbers(card: pd.DataFrame) -> Result | Unavailable:
-    """The rates and accuracies of a scorecard that this run measured.
+def above_most_frequent(card: pd.DataFrame) -> Result | Unavailable:
+    """Which networks of Table 3 classify the testing cells better than always naming the most frequent class.
 
     Parameters
     ----------
@@ -205,13 +253,21 @@ def main_numbers(card: pd.DataFrame) -> Result | Unavailable:
     Returns
     -------
     Result or Unavailable
-        The rows of `card` in %, with a `label`; unavailable where none was measured.
+        Index `network`; columns `testing` (accuracy, %), `low`, `high`, `above` (the interval, or without one the
+        accuracy, lies above the share of the most frequent class). Facts: `above`, `networks`, `share` (%).
+        Unavailable without Table 3 or without the testing cells of Table 6.
     """
-    named = card["id"].str.match(r"text\.(module_.*accuracy|table_0|external\.module|roc\.auc)|table_08\.sens")
-    main = card[named & card["unit"].eq("%") & card["reproduced"].notna()]
-    if not len(main):
-        return Unavailable("no main number was measured")
-    return Result(main.assign(label=main["id"].str.replace("text.", "", regex=False)))
+    known = card.set_index("id")["reproduced"]
+    cells = known[[f"table_06.{name}.testing" for name in CELL_GROUPS]]
+    rows = card[card["id"].str.fullmatch(r"table_03\.hold_out\.\w+\.testing") & card["reproduced"].notna()]
+    if not len(rows) or not cells.sum() > 0:
+        return Unavailable("no whole network of Table 3 was judged on the testing cells")
+    share = 100 * float(cells.max() / cells.sum())
+    networks = pd.Index(rows["row"].str.partition(".")[2], name="network")
+    frame = pd.DataFrame({"testing": rows["reproduced"], "low": rows["ci_low"], "high": rows["ci_high"]})
+    frame = frame.set_index(networks)
+    frame["above"] = frame["low"].fillna(frame["testing"]) > share
+    return Result(frame, facts={"above": int(frame["above"].sum()), "networks": len(frame), "share": share})
 
 
 def _values(items: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -235,15 +291,8 @@ def _same(known: pd.DataFrame) -> dict[str, str]:
     return {id: follow(id) for id in known.index}
 
 
-def _why_not(id: str, about: str, status: Mapping[str, Mapping[str, Any]]) -> str:
-    if about in _WHY_NOT:
-        return _WHY_NOT[about]
-    item = status.get(id.partition(".")[0], {})
-    return item.get("reason") or "this run measured no such number"
-
-
 def coverage(card: pd.DataFrame) -> dict[str, int]:
-    """How many of the printed numbers a run covers.
+    """How many of the printed numbers have which verdict.
 
     Parameters
     ----------
@@ -253,14 +302,43 @@ def coverage(card: pd.DataFrame) -> dict[str, int]:
     Returns
     -------
     dict
-        `printed`, `measurable` (results, counts and times of the paper itself), `recomputed`, `reproduced`, `agrees`,
-        `differs`, `unavailable`.
+        A key for each of VERDICTS, underscores for spaces; together they are `printed`. `measurable` (all but the not
+        measurable), `recomputed`, `reproduced`; `with_interval`, and `inside` and `outside` among them (where the
+        printed value lies).
     """
-    verdicts = card["verdict"].value_counts()
+    verdicts, near = card["verdict"].value_counts(), card["near"].value_counts()
+    counts = {verdict.replace(" ", "_"): int(verdicts.get(verdict, 0)) for verdict in VERDICTS}
+    inside, outside = (int(near.get(word, 0)) for word in ("inside", "outside"))
     return {
         "printed": len(card),
-        "measurable": int((~card["about"].isin(list(_WHY_NOT))).sum()),
+        "measurable": len(card) - counts["not_measurable"],
         "recomputed": int(card["recomputed"].notna().sum()),
         "reproduced": int(card["reproduced"].notna().sum()),
-        **{verdict: int(verdicts.get(verdict, 0)) for verdict in VERDICTS},
+        "with_interval": inside + outside,
+        "inside": inside,
+        "outside": outside,
+        **counts,
     }
+
+
+def by_verdict(card: pd.DataFrame) -> pd.DataFrame:
+    """Counts of the printed numbers by verdict and by what they are about.
+
+    Parameters
+    ----------
+    card : DataFrame
+        Of `scorecard`.
+
+    Returns
+    -------
+    DataFrame
+        Index VERDICTS and `together`; columns `composition`, `results`, `times`, `settings`, `other studies`,
+        `together`.
+    """
+    names = {"cohort": "composition", "result": "results", "time": "times", "protocol": "settings",
+             "other": "other studies"}  # fmt: skip
+    frame = pd.crosstab(card["verdict"], card["about"]).reindex(index=list(VERDICTS), columns=list(names), fill_value=0)
+    frame = frame.rename(columns=names).rename_axis(index="verdict", columns=None)
+    frame["together"] = frame.sum(axis=1)
+    frame.loc["together"] = frame.sum()
+    return frame

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from alnet_lib.paper import printed
+from alnet_lib.statistics.intervals import Interval
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,13 @@ class Value:
     reproduced : float or None
         What this run measured.
     ci_low, ci_high : float or None
-        95% interval of `reproduced`, in its unit.
+        95% interval of `reproduced`, in its unit; NaN where none can be given.
+    interval : str
+        How the interval was made and over what, e.g. `Korn-Graubard over patients`; empty without one.
+    n_patients, n_smears, n_cells : int or None
+        What stands behind the number.
+    design_effect : float or None
+        Its variance over that of as many independent cells or smears.
     """
 
     key: str
@@ -38,27 +45,42 @@ class Value:
     reproduced: float | None = None
     ci_low: float | None = None
     ci_high: float | None = None
+    interval: str = ""
+    n_patients: int | None = None
+    n_smears: int | None = None
+    n_cells: int | None = None
+    design_effect: float | None = None
 
     @classmethod
-    def of(cls, id: str, reproduced: float, low: float | None = None, high: float | None = None) -> Value:
-        """A number that the paper printed, with what this run measured.
+    def of(cls, key: str, measured: float | Interval, unit: str | None = None) -> Value:
+        """A number that this run measured, beside what the paper printed by that key, if it did.
 
         Parameters
         ----------
-        id : str
-            Of the record.
-        reproduced : float
-            In the record's unit.
-        low, high : float, optional
-            95% interval, in the record's unit.
+        key : str
+            The record's id, or a name of our own.
+        measured : float or Interval
+            A float is in `unit`. An Interval is a share in [0, 1] (or of no unit) and becomes percent where the unit is
+            `%` or `percentage points`.
+        unit : str, optional
+            Of a number that the paper does not print; the record's where it does.
 
         Raises
         ------
         KeyError
-            The paper printed nothing by that id.
+            No unit is given and the paper printed nothing by that id.
         """
-        line = printed.record().loc[id]
-        return cls(id, line["unit"], line["value"], reproduced=float(reproduced), ci_low=low, ci_high=high)
+        published = None
+        if unit is None:
+            line = printed.record().loc[key]
+            unit, published = line["unit"], line["value"]
+        if not isinstance(measured, Interval):
+            return cls(key, unit, published, reproduced=float(measured))
+        own = measured.scaled(100) if unit in ("%", "percentage points") else measured
+        return cls(
+            key, unit, published, None, own.estimate, own.low, own.high, own.method, own.n_patients, own.n_smears,
+            own.n_cells, own.design_effect,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

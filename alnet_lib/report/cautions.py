@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from alnet_lib.core.outcomes import Unavailable
-from alnet_lib.core.vocabulary import MODULE_1_CLASSES
 from alnet_lib.evaluation.audit.shortcuts import SEEN
 from alnet_lib.workflow.recorder import read_items
 from alnet_lib.workflow.steps import AUDIT
 
 ITEM = "extra_table_confounds"
 """Table of the shortcut baselines, which notebook 01 writes."""
+
+NETWORK = "module_1.mean_sensitivity"
+"""Value that stands beside them: module 1 on the same testing cells, by notebook 03."""
 
 
 def caution(run_dir: Path) -> str:
@@ -36,15 +38,22 @@ def caution(run_dir: Path) -> str:
     warned = frame[frame["warn"].astype(bool)]
     if not len(warned):
         return ""
-    values = {value["key"]: value["reproduced"] for item in read_items(run_dir) for value in item["values"]}
-    network = [v for n in MODULE_1_CLASSES if (v := values.get(f"table_08.sensitivity.{n}")) is not None]
-    listed = "; ".join(f"{SEEN[row.seen]}, {row.balanced_accuracy:.0%}" for row in warned.itertuples())
-    beside = f"; module 1, {np.mean(network):.0f}%" if network else ""
+    values = {value["key"]: value for item in read_items(run_dir) for value in item["values"]}
+    reached = [
+        (SEEN[row.seen], 100 * row.balanced_accuracy, 100 * row.low, 100 * row.high) for row in warned.itertuples()
+    ]
+    if network := values.get(NETWORK):
+        reached.append(("module 1", network["reproduced"], network["ci_low"], network["ci_high"]))
+    listed = "; ".join(f"{name}, {mean:.0f}%{_ends(low, high)}" for name, mean, low, high in reached)
     return (
-        f"Sources are combined here. Mean sensitivity of classifiers that see no cell (chance "
-        f"{frame['chance'].iloc[0]:.0%}): {listed}{beside}. Part of what the networks predict may rest on stain, "
-        "camera or hospital."
+        "Sources are combined here. Mean sensitivity on testing cells (95% intervals over patients) of classifiers "
+        f"that see no cell (chance {frame['chance'].iloc[0]:.0%}): {listed}. Part of what the networks predict "
+        "may rest on stain, camera or hospital."
     )
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None or math.isnan(low) else f" ({low:.0f} to {high:.0f}%)"
 
 
 def load(run_dir: Path) -> pd.DataFrame | Unavailable:

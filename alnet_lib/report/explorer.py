@@ -135,7 +135,7 @@ def map_browser(run: Run, *, module: str = "module_1", split: str = "test") -> A
     network, _ = storage.load_network(run.need(f"models/{module}.safetensors", TRAINING))
     cells, images = run.predictions(), run.images()
     rows, offered = images.rows_of(cells["image_id"]), np.flatnonzero(cells["split"].eq(split))
-    labels = cells["cell_type"].map(LABELS).fillna("unlabelled")
+    labels = cells["cell_type"].map(LABELS).fillna("no label")
     cell = ipywidgets.Dropdown(
         options=[(f"{cells['image_id'][i]} ({labels[i]})", int(rows[i])) for i in offered], description="Cell"
     )

@@ -40,7 +40,8 @@ def contents(run_dir: Path) -> dict[str, Any] | None:
     dict or None
         None where the run has no predictions or its pictures have gone. `smears` is a list of dicts with id, split,
         site, diagnosis, verdict, correct, count and cells; a cell has source (a data address), reference, predicted,
-        correct (None where unlabelled) and p, in [0, 1]. Only eligible cells are shown, as only they vote.
+        correct (None where the cell has no label of the five classes) and p, in [0, 1]. Only eligible cells are shown,
+        as only they vote.
     """
     predictions = run_dir / "predictions" / "cells.parquet"
     if not predictions.is_file() or not (run_dir / "cohort" / "manifest.parquet").is_file():
@@ -83,7 +84,7 @@ def _cell(row: Any) -> dict[str, Any]:
         "source": row.source, "p": round(float(row.p), 3), "predicted": row.predicted,
         "predicted_label": LABELS[row.predicted],
         "reference": row.reference if labelled else "",
-        "reference_label": LABELS[row.reference] if labelled else "unlabelled",
+        "reference_label": LABELS[row.reference] if labelled else "no label",
         "correct": row.reference == row.predicted if labelled else None,
     }  # fmt: skip
 

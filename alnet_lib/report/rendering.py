@@ -16,10 +16,12 @@ from markupsafe import Markup
 from nbconvert import HTMLExporter
 
 from alnet_lib.core.files import write_text
+from alnet_lib.core.vocabulary import KINDS
 from alnet_lib.figures import display
 from alnet_lib.figures.tables import html_table
+from alnet_lib.paper import by_verdict, coverage, in_words, measured, scorecard
 from alnet_lib.paper.items import ITEMS
-from alnet_lib.report import cautions, gallery
+from alnet_lib.report import cautions, checklists, gallery
 from alnet_lib.workflow import recorder
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -38,7 +40,7 @@ class Page:
     Attributes
     ----------
     name : str
-        Of its notebook, empty for index and gallery.
+        Of its notebook, empty for index, gallery and guidelines.
     file : str
         In the report's folder.
     title, short : str
@@ -87,9 +89,11 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
     if shown := gallery.contents(run_dir):
         pages.append(Page("", "gallery.html", "Gallery", "Gallery"))
+    pages.append(Page("", "checklists.html", "Reporting guidelines", "Guidelines"))
     bodies = {page.file: _notebook_body(notebooks[page.name]) for page in pages if page.name}
     if shown:
         bodies["gallery.html"] = environment.get_template("gallery.html.j2").render(gallery=shown)
+    bodies["checklists.html"] = checklists.page(run_dir, content, [page.file for page in pages])
     bodies["index.html"] = environment.get_template("index.html.j2").render(
         **_index(run_dir, content, about, pages), cohort=about["cohort"], profile=about["profile"]["name"]
     )
@@ -178,6 +182,7 @@ def _contents(body: str) -> list[tuple[str, str]]:
 
 def _index(run_dir: Path, content: dict, about: dict, pages: list[Page]) -> dict[str, Any]:
     there = {page.name for page in pages}
+    card = _card(run_dir, content, about)
     items: list[dict[str, Any]] = []
     extras: list[dict[str, Any]] = []
     for item in content["items"]:
@@ -185,19 +190,67 @@ def _index(run_dir: Path, content: dict, about: dict, pages: list[Page]) -> dict
         shown["page"] = shown["page"] if item["notebook"] in there else ""
         shown["thumbnail"] = next((file for file in item["files"] if file.endswith(".png")), "")
         shown["table"] = _inline(run_dir, item)
+        shown["numbers"] = _numbers(item, card)
+        shown["state"] = _state(run_dir, item)
+        shown["command"] = _command(about, item["notebook"]) if shown["state"] == "not-run" else ""
         (items if item["id"] in ITEMS else extras).append(shown)
     values = _values(content["items"])
+    states = [item["state"] for item in items]
+    verdicts = None if card is None else by_verdict(card)
     return {
         "items": items,
         "extras": extras,
         "total": len(items),
-        "reproduced": sum(item["status"] == "reproduced" for item in items),
+        "made": states.count("reproduced"),
+        "absent": states.count("unavailable"),
+        "waiting": states.count("not-run"),
+        "counts": None if card is None else coverage(card),
+        "verdicts": "" if verdicts is None else Markup(html_table(verdicts, caption=_VERDICTS)),
         "n_values": len(values),
         "values": Markup(html_table(values, caption="Values of results.json", index=False)),
         "notebooks": [page for page in pages if page.name],
         "gallery": any(page.file == "gallery.html" for page in pages),
         "provenance": Markup(html_table(_provenance(about), caption="Where these numbers come from", index=False)),
     }
+
+
+_VERDICTS = "Every number that the paper prints, by verdict and by what it is about."
+
+
+def _card(run_dir: Path, content: dict, about: dict) -> pd.DataFrame | None:
+    """The scorecard by id; None where the kind of the cohort is not known yet."""
+    kind = about["cohort"]["kind"]
+    made = [item for item in content["items"] if _state(run_dir, item) != "not-run"]
+    return scorecard(made, kind).set_index("id", drop=False) if kind in KINDS else None
+
+
+def _state(run_dir: Path, item: dict) -> str:
+    """`reproduced`, `unavailable` (on this cohort, under this profile), or `not-run`: its notebook has not."""
+    return item["status"] if recorder.path(run_dir, item["id"]).is_file() else "not-run"
+
+
+def _command(about: dict, notebook: str) -> str:
+    name, profile = about["cohort"]["name"], about["profile"]["name"]
+    chosen = "" if "unknown" in (name, profile) else f" --cohort {name} --profile {profile}"
+    data = " --data FOLDER" if about["cohort"]["kind"] in ("public", "private") else ""
+    return f"alnet reproduce{chosen}{data} --until {notebook}"
+
+
+def _numbers(item: dict, card: pd.DataFrame | None) -> Markup | str:
+    """An item's values: printed, measured with interval and patients, verdict."""
+    rows = []
+    for value in item["values"]:
+        line = card.loc[value["key"]] if card is not None and value["key"] in card.index else None
+        name = re.sub(r"[._]+", " ", value["key"]) if line is None else in_words(*line[["place", "row", "column"]])
+        rows.append(
+            {"number": name, "unit": value["unit"], "published": value["published"],
+             "this run (95% interval over patients)": measured(value), "interval": value.get("interval", ""),
+             "verdict": "" if line is None else line["verdict"]}
+        )  # fmt: skip
+    if not rows:
+        return ""
+    frame = pd.DataFrame(rows).astype({"published": float}).replace("", None).dropna(axis="columns", how="all")
+    return Markup(html_table(frame, caption=f"{item['title']}: its numbers.", index=False))
 
 
 def _inline(run_dir: Path, item: dict) -> Markup | str:
@@ -210,11 +263,12 @@ def _inline(run_dir: Path, item: dict) -> Markup | str:
 
 
 def _values(items: list[dict]) -> pd.DataFrame:
-    columns = ["item", "key", "unit", "published", "recomputed", "reproduced", "ci_low", "ci_high"]
+    numbers = ["published", "recomputed", "reproduced", "ci_low", "ci_high", "design_effect"]
+    whole = ["n_patients", "n_smears", "n_cells"]
+    columns = ["item", "key", "unit", *numbers[:-1], "interval", *whole, "design_effect"]
     rows = [{"item": display.label(item["id"]), **value} for item in items for value in item["values"]]
     frame = pd.DataFrame(rows, columns=columns)
-    numbers = columns[3:]
-    frame[numbers] = frame[numbers].astype(float).round(2)
+    frame[numbers + whole] = frame[numbers + whole].astype(float).round(2)
     return frame.dropna(axis="columns", how="all") if len(frame) else frame
 
 

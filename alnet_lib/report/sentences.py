@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -85,17 +86,60 @@ def ablation_sentences(ablations: Result | Unavailable) -> list[str]:
     Returns
     -------
     list of str
-        One sentence a comparison; an interval around 0 is called no evidence of a difference.
+        One sentence a comparison. There is no verdict from one training, none where the interval over patients is
+        missing or includes 0, and none where the differences of the trainings do not all have one sign.
     """
     if isinstance(ablations, Unavailable):
         return []
-    return [
-        f"{row.variant.capitalize()}, {row.measure} ({'testing' if row.where == 'test' else 'external'}): "
-        f"{row.other:.1f}% against {row.plain:.1f}%, "
-        f"difference {row.difference:+.1f} ({row.low:+.1f} to {row.high:+.1f})"
-        + ("." if row.low > 0 or row.high < 0 else ", no evidence of a difference.")
-        for row in ablations.frame.itertuples()
-    ]
+    return [_ablation(row) for row in ablations.frame.to_dict("records")]
+
+
+def _ablation(row: Mapping[str, Any]) -> str:
+    where, given = "testing" if row["where"] == "test" else "external", row["low"] == row["low"]
+    ends = f"95% interval over {row['patients']} patients {row['low']:+.1f} to {row['high']:+.1f}"
+    interval = ends if given else f"{row['patients']} patients: too few for an interval"
+    if row["seeds"] == 1:
+        spread, verdict = "", "one training, no verdict"
+    else:
+        spread = f"; {row['seeds']} trainings {row['lowest']:+.1f} to {row['highest']:+.1f}"
+        if not given:
+            verdict = "no verdict without an interval"
+        elif row["low"] <= 0 <= row["high"]:
+            verdict = "no verdict: the interval includes 0"
+        elif row["lowest"] <= 0 <= row["highest"]:
+            verdict = "no verdict: the trainings do not agree"
+        else:
+            verdict = "better than without the change" if row["difference"] > 0 else "worse than without the change"
+    return (
+        f"{row['variant'].capitalize()}, {row['measure']} ({where}): {row['other']:.1f}% against {row['plain']:.1f}%, "
+        f"difference {row['difference']:+.1f} ({interval}{spread}): {verdict}."
+    )
+
+
+def power_sentences(power: Result | Unavailable) -> list[str]:
+    """What a missing difference would not prove.
+
+    Parameters
+    ----------
+    power : Result or Unavailable
+        Of `evaluation.power.table`.
+
+    Returns
+    -------
+    list of str
+        One sentence a question; empty where it is unavailable.
+    """
+    if isinstance(power, Unavailable):
+        return []
+    return [_power(row) for row in power.frame.to_dict("records")]
+
+
+def _power(row: Mapping[str, Any]) -> str:
+    least, name = row["smallest difference"], row["question"]
+    if least != least:
+        return f"{name}: {row['patients']} patients could not have shown any difference in four of five studies."
+    points = f"{least:.1f} percentage points" if row["unit"] == "percentage points" else f"{least:.2f} (AUC)"
+    return f"{name}: less than {points} would be missed more than once in five studies of {row['patients']} patients."
 
 
 def cohort_sentences(overview: Mapping[str, int], duplicates: Result, audit: Result) -> list[str]:
@@ -116,7 +160,8 @@ def cohort_sentences(overview: Mapping[str, int], duplicates: Result, audit: Res
         Sentences for the findings of notebook 01.
     """
     unidentified = overview["unidentified"]
-    rest = f"; {unidentified:,} images have no smear and patient ID." if unidentified else "."
+    rest = f"; {unidentified:,} images have no patient ID and are not in these counts." if unidentified else "."
+    rest += f" {overview['unlabelled']:,} images have no label." if overview["unlabelled"] else ""
     return [
         f"{overview['images']:,} images of {overview['smears']} smears and {overview['patients']} patients{rest}",
         f"{overview['on_both_sides']} patients are on both sides of the split; {overview['trained_on']} of "
@@ -127,30 +172,8 @@ def cohort_sentences(overview: Mapping[str, int], duplicates: Result, audit: Res
     ]
 
 
-def attribution_sentences(means: Result | Unavailable) -> list[str]:
-    """Where the modules look, by module and method.
-
-    Parameters
-    ----------
-    means : Result or Unavailable
-        Of `evaluation.explanation.attribution.means`.
-
-    Returns
-    -------
-    list of str
-        Empty where it is unavailable.
-    """
-    if isinstance(means, Unavailable):
-        return []
-    return [
-        f"Module {row['module']}, {row['method']}: {row['nucleus, %']:.0f}% nucleus, {row['background, %']:.0f}% "
-        "background."
-        for row in means.frame.to_dict("records")
-    ]
-
-
 def coverage_sentence(counts: Mapping[str, int]) -> str:
-    """How many of the printed numbers this run can set beside its own.
+    """How many of the printed numbers this run can set beside its own, and what they tell.
 
     Parameters
     ----------
@@ -163,10 +186,11 @@ def coverage_sentence(counts: Mapping[str, int]) -> str:
         A paragraph, in Markdown.
     """
     return (
-        f"The paper prints **{counts['printed']}** numbers; {counts['measurable']} of them are counts, results or "
-        f"times that a run can measure, the others are settings or other studies'. {counts['recomputed']} follow from "
-        f"others and were recomputed. {counts['reproduced']} were measured here: {counts['agrees']} agree, "
-        f"{counts['differs']} differ; {counts['unavailable']} are unavailable."
+        f"The paper prints **{counts['printed']}** numbers. {counts['not_measurable']} are settings or other studies' "
+        f"and cannot be measured, {counts['unavailable']} this run could not give, {counts['reproduced']} were "
+        f"measured: {counts['agrees']} agree and {counts['differs']} differ, {counts['by_design']} are as the cohort "
+        f"was built to have them, and {counts['uninformative']} are no evidence either way. {counts['recomputed']} "
+        "follow from other printed numbers and were recomputed."
     )
 
 
@@ -187,9 +211,17 @@ def evidence_sentence(counts: Mapping[str, int], audit: Result, kind: str) -> st
     str
         A paragraph.
     """
-    synthetic = " The images are synthetic, so nothing here speaks for or against the paper."
+    evidence = counts["agrees"] + counts["differs"]
     return (
-        f"{counts['reproduced']} of {counts['printed']} printed numbers have a counterpart in this run. "
-        f"{audit.facts['findings']} of {audit.facts['checks']} checks of the paper's arithmetic fail."
-        + (synthetic if kind == "synthetic" else "")
+        f"{counts['reproduced']} of {counts['printed']} printed numbers have a counterpart in this run; {evidence} of "
+        f"them are evidence about the paper: {counts['agrees']} for, {counts['differs']} against the printed number. "
+        f"{audit.facts['findings']} of {audit.facts['checks']} checks of the paper's arithmetic fail.{_EVIDENCE[kind]}"
     )
+
+
+_EVIDENCE = {
+    "synthetic": " The images are synthetic, so nothing measured here speaks for or against the paper.",
+    "public": " The patients are not the paper's, so nothing measured here speaks for or against its numbers.",
+    "private": " This holds only where the cohort is the paper's own.",
+}
+"""Kind of a cohort -> what its numbers can say of the paper."""

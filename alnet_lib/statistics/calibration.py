@@ -1,14 +1,16 @@
-"""How far a probability can be believed, and what acting on it is worth: reliability, temperature, decision curve."""
+"""How far a probability can be believed: reliability, scores, slope and intercept, temperature."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit
 
-from alnet_lib.statistics.classification import interval
+from alnet_lib.statistics import intervals
+
+CERTAIN = 1 - 1e-6
+"""A confidence above counts as this: float32 rounds a larger one to 1, whose logit is infinite."""
 
 
 def _checked(probability: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -22,7 +24,7 @@ def _checked(probability: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, n
     return probability, labels
 
 
-def reliability(probability: np.ndarray, labels: np.ndarray, bins: int = 10) -> pd.DataFrame:
+def reliability(probability: np.ndarray, labels: np.ndarray, rows: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
     """Accuracy against confidence (the largest probability), in bins of equal width; empty bins are left out.
 
     Parameters
@@ -31,35 +33,47 @@ def reliability(probability: np.ndarray, labels: np.ndarray, bins: int = 10) -> 
         (n, classes), predicted probabilities; rows sum to 1.
     labels : ndarray
         (n,), index of the reference class.
+    rows : DataFrame
+        (n,) rows, the cells: see `statistics.intervals`.
     bins : int
         Number of bins over [0, 1].
 
     Returns
     -------
     DataFrame
-        One row a bin: from, to, n, confidence (mean), accuracy, low, high (95% Wilson).
+        One row a bin: from, to, n, confidence (mean), accuracy, and the columns of `Interval.columns`; shares in
+        [0, 1], intervals over patients.
 
     Raises
     ------
     ValueError
         Shapes do not fit, a row does not sum to 1, or a label is no column.
     """
-    probability, labels = _checked(probability, labels)
-    confidence = probability.max(axis=1)
-    correct = probability.argmax(axis=1) == labels
+    confidence, correct = _confidence(*_checked(probability, labels))
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    rows = []
+    table = []
     for b in np.unique(bin_of):
         of_bin = bin_of == b
-        n, successes = int(of_bin.sum()), int(correct[of_bin].sum())
-        rows.append((b / bins, (b + 1) / bins, n, confidence[of_bin].mean(), successes / n, *interval(successes, n)))
-    return pd.DataFrame(rows, columns=["from", "to", "n", "confidence", "accuracy", "low", "high"])
+        accuracy = intervals.proportion(correct[of_bin], rows[of_bin])
+        where = {
+            "from": b / bins,
+            "to": (b + 1) / bins,
+            "n": int(of_bin.sum()),
+            "confidence": confidence[of_bin].mean(),
+        }
+        table.append(where | {"accuracy": accuracy.estimate} | accuracy.columns(1))
+    return pd.DataFrame(table)
+
+
+def _confidence(probability: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return probability.max(axis=1), probability.argmax(axis=1) == labels
 
 
 def expected_calibration_error(probability: np.ndarray, labels: np.ndarray, bins: int = 10) -> float:
     """Mean distance of accuracy and confidence over the bins of `reliability`, weighted by cells.
 
-    Naeini, Cooper and Hauskrecht, AAAI 2015; Guo et al., ICML 2017, equation 3.
+    Chance alone makes it larger than 0, the more the fewer cells there are. Naeini, Cooper and Hauskrecht, AAAI 2015;
+    Guo et al., ICML 2017, equation 3.
 
     Parameters
     ----------
@@ -74,9 +88,111 @@ def expected_calibration_error(probability: np.ndarray, labels: np.ndarray, bins
     -------
     float
         In [0, 1]; 0 is perfectly calibrated.
+
+    Raises
+    ------
+    ValueError
+        As `reliability`.
     """
-    table = reliability(probability, labels, bins)
-    return float(np.average((table["accuracy"] - table["confidence"]).abs(), weights=table["n"]))
+    confidence, correct = _confidence(*_checked(probability, labels))
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    return float(np.abs(np.bincount(bin_of, weights=correct - confidence)).sum() / len(labels))
+
+
+def brier(probability: np.ndarray, labels: np.ndarray) -> float:
+    """Brier score: squared distance of the probabilities from 1 (reference class) and 0 (others), summed over classes.
+
+    Brier, Monthly Weather Review 78:1 (1950). With two classes it is twice the score that counts one class only.
+
+    Parameters
+    ----------
+    probability : ndarray
+        (n, classes), predicted probabilities; rows sum to 1.
+    labels : ndarray
+        (n,), index of the reference class.
+
+    Returns
+    -------
+    float
+        Mean over cells, in [0, 2]; 0 is best, 1 - 1/classes is what equal probabilities get.
+
+    Raises
+    ------
+    ValueError
+        As `reliability`.
+    """
+    probability, labels = _checked(probability, labels)
+    return float(((probability - np.eye(probability.shape[1])[labels]) ** 2).sum(axis=1).mean())
+
+
+def slope_and_intercept(probability: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Calibration slope and intercept of `the predicted class is correct` on the logit of its confidence.
+
+    Slope: of the logistic regression of correct on logit(confidence); below 1 the confidences are too extreme.
+    Intercept: of the same regression with the slope held at 1 (calibration in the large); below 0 they are too high.
+    Cox, Biometrika 45:562 (1958); Van Calster et al., J Clin Epidemiol 74:167 (2016).
+
+    Parameters
+    ----------
+    probability : ndarray
+        (n, classes), predicted probabilities; rows sum to 1. Confidences above CERTAIN count as CERTAIN.
+    labels : ndarray
+        (n,), index of the reference class.
+
+    Returns
+    -------
+    tuple of float
+        Slope and intercept, 1 and 0 where calibrated. Both NaN where all cells are correct or none is, the slope where
+        confidence separates correct from wrong completely or is the same for all.
+
+    Raises
+    ------
+    ValueError
+        As `reliability`.
+    """
+    confidence, correct = _confidence(*_checked(probability, labels))
+    x, y, one = logit(np.minimum(confidence, CERTAIN)), correct.astype(float), np.ones(len(labels))
+    if correct.all() or not correct.any():
+        return float("nan"), float("nan")
+    intercept = logistic(one[:, None], y, offset=x)[0]
+    if x[correct].min() >= x[~correct].max() or x[correct].max() <= x[~correct].min():
+        return float("nan"), float(intercept)
+    return float(logistic(np.column_stack([one, x]), y)[1]), float(intercept)
+
+
+def logistic(design: np.ndarray, y: np.ndarray, *, offset: np.ndarray | float = 0.0, firth: bool = False) -> np.ndarray:
+    """Coefficients of a logistic regression, by Newton's method.
+
+    Parameters
+    ----------
+    design : ndarray
+        (n, coefficients), with a column of ones where an intercept is wanted.
+    y : ndarray
+        (n,), 0 or 1.
+    offset : float or array (n,)
+        Added to the log odds.
+    firth : bool
+        Whether to penalise by Jeffreys's prior, so that the coefficients are finite where groups are separated (Firth,
+        Biometrika 80:27 (1993)).
+
+    Returns
+    -------
+    ndarray
+        (coefficients,), NaN where Newton's method does not settle.
+    """
+    beta = np.zeros(design.shape[1])
+    for _ in range(200):
+        p = expit(design @ beta + offset)
+        root = design * np.sqrt(p * (1 - p))[:, None]
+        inverse = np.linalg.pinv(root.T @ root)
+        residual = y - p
+        if firth:
+            residual = residual + ((root @ inverse) * root).sum(axis=1) * (0.5 - p)
+        step = inverse @ (design.T @ residual)
+        beta = beta + step * min(1.0, 2 / max(float(np.abs(step).max()), 1e-12))
+        if np.abs(step).max() < 1e-9:
+            return beta
+    return np.full(design.shape[1], np.nan)
 
 
 def temper(probability: np.ndarray, temperature: float) -> np.ndarray:
@@ -106,7 +222,7 @@ def fit_temperature(probability: np.ndarray, labels: np.ndarray) -> float:
     Parameters
     ----------
     probability : ndarray
-        (n, classes), predicted probabilities of validation cells; rows sum to 1.
+        (n, classes), predicted probabilities of cells whose patients trained nothing; rows sum to 1.
     labels : ndarray
         (n,), index of the reference class.
 
@@ -128,40 +244,3 @@ def fit_temperature(probability: np.ndarray, labels: np.ndarray) -> float:
         return -float(np.log(np.maximum(of_reference, np.finfo(float).tiny)).mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
-
-
-def decision_curve(reference: np.ndarray, score: np.ndarray, thresholds: Sequence[float]) -> pd.DataFrame:
-    """Net benefit of acting on a score, against acting on everyone or on no one (Vickers and Elkin 2006).
-
-    At threshold probability t, net benefit = TP/n - FP/n * t/(1 - t): a false alarm costs t/(1 - t) of a case found.
-
-    Parameters
-    ----------
-    reference : ndarray
-        (n,) bool, whether it is a case, e.g. APL.
-    score : ndarray
-        (n,), predicted probability in [0, 1]; acted on when at least t.
-    thresholds : sequence of float
-        Threshold probabilities in [0, 1).
-
-    Returns
-    -------
-    DataFrame
-        One row a threshold: threshold, score, everyone, no_one (always 0).
-
-    Raises
-    ------
-    ValueError
-        There is no score, a score is outside [0, 1], or a threshold is outside [0, 1).
-    """
-    reference, score = np.asarray(reference, bool), np.asarray(score, float)
-    t = np.asarray(thresholds, float)
-    if not len(reference) or len(reference) != len(score) or not ((score >= 0) & (score <= 1)).all():
-        raise ValueError("a decision curve needs one probability in [0, 1] for each reference label")
-    if not ((t >= 0) & (t < 1)).all():
-        raise ValueError("threshold probabilities must be in [0, 1)")
-    acted = score[None, :] >= t[:, None]
-    cost = t / (1 - t)
-    benefit = (acted & reference).mean(axis=1) - (acted & ~reference).mean(axis=1) * cost
-    everyone = reference.mean() - (~reference).mean() * cost
-    return pd.DataFrame({"threshold": t, "score": benefit, "everyone": everyone, "no_one": 0.0})

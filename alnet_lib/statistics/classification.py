@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
-from sklearn.metrics import confusion_matrix
-from statsmodels.stats.proportion import proportion_confint
+
+from alnet_lib.statistics.intervals import Interval, jackknife, proportion
 
 
 def confusion(
@@ -38,11 +38,8 @@ def confusion(
     names = [*classes, *columns]
     if strange := (set(reference) - set(classes)) | (set(predicted) - set(names)):
         raise ValueError(f"{', '.join(sorted(map(str, strange)))}: not among {', '.join(names)}")
-    index = pd.Index(classes, name="reference")
-    if not len(reference):
-        return pd.DataFrame(0, index=index, columns=names)
-    counts = confusion_matrix(list(reference), list(predicted), labels=names)[: len(classes)]
-    return pd.DataFrame(counts, index=index, columns=names)
+    counts = pd.crosstab(pd.Series(list(reference), dtype=object), pd.Series(list(predicted), dtype=object))
+    return counts.reindex(index=list(classes), columns=names, fill_value=0).rename_axis(index="reference", columns=None)
 
 
 def percent(counts: pd.DataFrame) -> pd.DataFrame:
@@ -62,27 +59,6 @@ def percent(counts: pd.DataFrame) -> pd.DataFrame:
     return 100 * counts.div(totals.where(totals > 0), axis=0)
 
 
-def interval(successes: int, n: int) -> tuple[float, float]:
-    """95% Wilson interval of a proportion.
-
-    Parameters
-    ----------
-    successes : int
-        0 to `n`.
-    n : int
-        Number of trials.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper end in [0, 1]; (NaN, NaN) when `n` is 0.
-    """
-    if n == 0:
-        return float("nan"), float("nan")
-    low, high = proportion_confint(int(successes), int(n), method="wilson")
-    return float(low), float(high)
-
-
 def rates(counts: pd.DataFrame) -> pd.DataFrame:
     """Sensitivity, specificity and precision of each class, by the formulas of section 3.2.
 
@@ -94,8 +70,7 @@ def rates(counts: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a class and rate: class, rate, value in [0, 1], low and high (95% Wilson), successes, n. A rate whose
-        denominator is 0 is NaN.
+        One row a class and rate: class, rate, value in [0, 1], successes, n. A rate whose denominator is 0 is NaN.
     """
     matrix = counts[list(counts.index)].to_numpy()
     rejected = counts.to_numpy().sum() - matrix.sum()
@@ -106,28 +81,67 @@ def rates(counts: pd.DataFrame) -> pd.DataFrame:
         fp = matrix[:, k].sum() - tp
         tn = matrix.sum() + rejected - tp - fn - fp
         for rate, good, n in (("sensitivity", tp, tp + fn), ("specificity", tn, tn + fp), ("precision", tp, tp + fp)):
-            low, high = interval(good, n)
-            value = good / n if n else float("nan")
-            rows.append((name, rate, value, low, high, int(good), int(n)))
-    return pd.DataFrame(rows, columns=["class", "rate", "value", "low", "high", "successes", "n"])
+            rows.append((name, rate, good / n if n else float("nan"), int(good), int(n)))
+    return pd.DataFrame(rows, columns=["class", "rate", "value", "successes", "n"])
 
 
-def accuracy(counts: pd.DataFrame) -> tuple[float, float, float, int]:
-    """Overall accuracy: correctly classified cells over all.
+def rate_intervals(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[tuple[str, str], Interval]:
+    """The rates of `rates` with their intervals over patients.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        One row a cell or smear: `reference`, `predicted`, and the columns that `statistics.intervals` reads.
+    classes : sequence of str
+        The reference classes; other predictions count as negative for every class.
+
+    Returns
+    -------
+    dict
+        (class, rate) to Interval in [0, 1]; a rate whose denominator is 0 is NaN.
+    """
+    found = {}
+    for name in classes:
+        case, called = predictions["reference"].eq(name), predictions["predicted"].eq(name)
+        for rate, among, good in (
+            ("sensitivity", case, called), ("specificity", ~case, ~called), ("precision", called, case),
+        ):  # fmt: skip
+            found[name, rate] = proportion(good[among], predictions[among])
+    return found
+
+
+def accuracy(predictions: pd.DataFrame) -> Interval:
+    """Overall accuracy: correct predictions over all, with its interval over patients.
 
     The paper's formula (TP + TN over all) is this for two classes; for more it prints the same quantity as we do
     (Table 4's 88.4% is the share of images on the diagonal).
 
     Parameters
     ----------
-    counts : DataFrame
-        As `confusion` returns it.
+    predictions : DataFrame
+        As for `rate_intervals`.
 
     Returns
     -------
-    tuple
-        Accuracy in [0, 1], its 95% Wilson interval, and the number of cells.
+    Interval
+        In [0, 1]; NaN without a row.
     """
-    n = int(counts.to_numpy().sum())
-    correct = int(sum(counts.loc[name, name] for name in counts.index))
-    return (correct / n if n else float("nan"), *interval(correct, n), n)
+    return proportion(predictions["predicted"].eq(predictions["reference"]), predictions)
+
+
+def mean_sensitivity(predictions: pd.DataFrame) -> Interval:
+    """Mean over the classes of the share of their cells that is predicted correctly, with its interval over patients.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As for `rate_intervals`; classes without a row are left out.
+
+    Returns
+    -------
+    Interval
+        In [0, 1].
+    """
+    correct = predictions["predicted"].eq(predictions["reference"]).astype(float)
+    judged = predictions.assign(correct=correct)
+    return jackknife(judged, lambda rows: float(rows.groupby("reference")["correct"].mean().mean()))

@@ -95,7 +95,7 @@ def _weights() -> list[Check]:
     from alnet_lib.networks.architectures import ARCHITECTURES
 
     checks = []
-    for name in ARCHITECTURES:
+    for name in (name for name, known in ARCHITECTURES.items() if not known.miniature_of):
         try:
             path = pretrained.find(name)
             what = f"found, {path.name}" if path else "not at hand: `paper` downloads them, smoke and quick need none"

@@ -31,7 +31,7 @@ class Item:
     files : tuple of str
         Relative to the run directory.
     values : tuple of Value
-        Its numbers.
+        Its numbers; NaN becomes null in the file.
     caption, alt : str
         Caption, and a figure's text alternative.
     """
@@ -58,7 +58,20 @@ def write_item(run_dir: Path, item: Item) -> None:
     item : Item
         What to record; an earlier record of that id is replaced.
     """
-    write_json(run_dir / "items" / f"{item.id}.json", plain(asdict(item)))
+    write_json(path(run_dir, item.id), plain(asdict(item)))
+
+
+def path(run_dir: Path, id: str) -> Path:
+    """Give the file of an item, there once its notebook has made it or found it unavailable.
+
+    Parameters
+    ----------
+    run_dir : Path
+        A run directory.
+    id : str
+        Of the item.
+    """
+    return run_dir / "items" / f"{id}.json"
 
 
 def read_items(run_dir: Path) -> list[dict[str, Any]]:
@@ -74,7 +87,7 @@ def read_items(run_dir: Path) -> list[dict[str, Any]]:
     list of dict
         The paper's items in its order, then those beyond it by notebook and id.
     """
-    items = [json.loads(path.read_text(encoding="utf-8")) for path in (run_dir / "items").glob("*.json")]
+    items = [json.loads(file.read_text(encoding="utf-8")) for file in (run_dir / "items").glob("*.json")]
     order = {id: position for position, id in enumerate(ITEMS)}
     return sorted(items, key=lambda item: (order.get(item["id"], len(order)), item["notebook"], item["id"]))
 
@@ -91,7 +104,7 @@ def forget(run_dir: Path, notebook: str) -> None:
     """
     for item in read_items(run_dir):
         if item["notebook"] == notebook:
-            (run_dir / "items" / f"{item['id']}.json").unlink(missing_ok=True)
+            path(run_dir, item["id"]).unlink(missing_ok=True)
 
 
 def collect(run_dir: Path) -> dict[str, Any]:

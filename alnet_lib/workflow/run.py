@@ -33,6 +33,9 @@ from alnet_lib.workflow.steps import AUDIT, STEPS, TRAINING, marker
 COHORT_DIR = "cohort"
 MANIFEST = f"{COHORT_DIR}/manifest.parquet"
 PREDICTIONS = "predictions/cells.parquet"
+CROSS_FITTED = "predictions/cross_fitted.parquet"
+NOT_CROSS_FITTED = "predictions/cross_fitted.json"
+"""The reason, where there is no cross-fitting."""
 
 
 @dataclass
@@ -165,6 +168,41 @@ class Run:
         """
         return pd.read_parquet(self.need(PREDICTIONS, TRAINING))
 
+    def save_cross_fitted(self, cells: pd.DataFrame | Unavailable) -> None:
+        """Write the cross-fitted probabilities to <run>/predictions/cross_fitted.parquet, or why there are none.
+
+        Parameters
+        ----------
+        cells : DataFrame or Unavailable
+            Of `experiments.cross_fitting.cross_fitted`.
+
+        Raises
+        ------
+        alnet_lib.cohorts.schema.SchemaError
+            As `save_predictions`.
+        """
+        kept, reason = self.dir / CROSS_FITTED, self.dir / NOT_CROSS_FITTED
+        if isinstance(cells, Unavailable):
+            write_json(reason, {"reason": cells.reason})
+            kept.unlink(missing_ok=True)
+            return
+        schema.require(cells, schema.cells_schema(), "the cross-fitted predictions")
+        with atomic_path(kept) as temporary:
+            cells.to_parquet(temporary, index=False)
+        reason.unlink(missing_ok=True)
+
+    def cross_fitted(self) -> pd.DataFrame | Unavailable:
+        """Read what `save_cross_fitted` wrote, one row a cell of the training split.
+
+        Raises
+        ------
+        MissingArtefact
+            Notebook 03 has not run.
+        """
+        if (reason := self.dir / NOT_CROSS_FITTED).is_file():
+            return Unavailable(json.loads(reason.read_text(encoding="utf-8"))["reason"])
+        return pd.read_parquet(self.need(CROSS_FITTED, TRAINING))
+
     def need(self, relative: str, notebook: str) -> Path:
         """Find an artefact of this run.
 
@@ -293,9 +331,8 @@ class Run:
         own = [item for item in recorder.read_items(self.dir) if item["notebook"] == self.notebook]
         files = sorted(self.dir / file for item in own for file in item["files"] if file.endswith(".csv"))
         parts: list[str | Path] = [json.dumps(own, sort_keys=True), *files]
-        for artefact, maker in ((MANIFEST, AUDIT), (PREDICTIONS, TRAINING)):
-            if self.notebook == maker and (self.dir / artefact).exists():
-                parts.append(self.dir / artefact)
+        made = {AUDIT: [MANIFEST], TRAINING: [PREDICTIONS, CROSS_FITTED, NOT_CROSS_FITTED]}.get(self.notebook, [])
+        parts += [self.dir / artefact for artefact in made if (self.dir / artefact).exists()]
         digest = sha256(*parts)
         write_json(self.dir / marker(self.notebook), {"notebook": self.notebook, "results": digest})
         return f"{self.notebook}: {len(own)} items, results {digest[:12]}"

@@ -50,7 +50,8 @@ def test_boxes_become_cells_of_one_scale_and_squeezed_fields_are_stretched(tmp_p
     attri(tmp_path)
     cohort = SOURCES["leukemia_attri"].read(tmp_path)
     manifest = cohort.manifest.set_index("cell_type")
-    assert list(manifest.index) == ["abnormal_promyelocyte", "reactive_lymphocyte", "myeloblast", "b_lymphoblast"]
+    named = [name for name in manifest.index if name]
+    assert named == ["abnormal_promyelocyte", "reactive_lymphocyte", "myeloblast", "b_lymphoblast"]
     types = ["myeloblast", "reactive_lymphocyte", "abnormal_promyelocyte", "b_lymphoblast"]
     usual = np.array([CELL_DIAMETERS[name] for name in types])
     high = 36 * np.median(np.array([60, 60, 60, 50]) / usual)
@@ -70,18 +71,20 @@ def test_patients_and_diagnoses_of_fields_come_from_their_names(tmp_path):
     attri(tmp_path)
     cohort = SOURCES["leukemia_attri"].read(tmp_path)
     manifest = cohort.manifest.set_index("cell_type")
-    assert manifest["diagnosis"].to_dict() == {
+    labelled, bare = manifest[manifest.index != ""], manifest[manifest.index == ""]
+    assert labelled["diagnosis"].to_dict() == {
         "abnormal_promyelocyte": "APL", "reactive_lymphocyte": "AML", "myeloblast": "AML", "b_lymphoblast": "ALL",
     }  # fmt: skip
     assert manifest.loc["reactive_lymphocyte", "patient_id"] == "leukemia_attri/3"
-    assert manifest["split"].to_dict()["abnormal_promyelocyte"] == "test" and manifest["split"].eq("train").sum() == 3
+    assert labelled["split"].to_dict()["abnormal_promyelocyte"] == "test" and labelled["split"].eq("train").sum() == 3
     assert cohort.excluded.set_index("reason")["count"].to_dict() == {
-        "category None, APL patient": 1, "patient with CLL: no diagnosis of ALNet": 1,
-        "category Lymphoblast, AML patient": 2, "category Myeloblast, ALL patient": 1,
+        "category None, APL patient": 1, "patient with CLL: no diagnosis of ALNet": 1, "box without area": 2,
     }  # fmt: skip
-    assert manifest["immature"].to_dict() == {
+    assert labelled["immature"].to_dict() == {
         "abnormal_promyelocyte": True, "reactive_lymphocyte": False, "myeloblast": True, "b_lymphoblast": True,
     }  # fmt: skip
+    # A lymphoblast of an AML patient: the diagnosis does not decide who votes.
+    assert bare["diagnosis"].tolist() == ["AML"] and bare["immature"].all()
 
 
 @pytest.mark.parametrize(
@@ -115,7 +118,7 @@ def test_a_patient_on_both_sides_of_the_sources_split_tests(tmp_path):
     next(tmp_path.rglob("23_7_1000_APML.png")).rename(next(tmp_path.rglob("Images/test")) / "3_7_1000_AML.png")
     cohort = SOURCES["leukemia_attri"].read(tmp_path)
     assert cohort.manifest.groupby("patient_id")["split"].first().to_dict() == {
-        "leukemia_attri/3": "test", "leukemia_attri/4": "train",
+        "leukemia_attri/3": "test", "leukemia_attri/4": "train", "leukemia_attri/5": "train",
     }  # fmt: skip
     assert any(note.startswith("1 fields of patients on both sides") for note in cohort.notes)
 
@@ -125,7 +128,7 @@ def test_boxes_without_area_are_left_out(tmp_path):
     for path in tmp_path.rglob("train.json"):
         path.write_text(path.read_text().replace("[100, 100, 36, 60]", "[100, 100, 36, 0]"))
     cohort = SOURCES["leukemia_attri"].read(tmp_path)
-    assert cohort.excluded.set_index("reason")["count"]["box without area"] == 1
+    assert cohort.excluded.set_index("reason")["count"]["box without area"] == 1 + 2
     assert "myeloblast" not in set(cohort.manifest["cell_type"])
 
 

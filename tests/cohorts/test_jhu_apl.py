@@ -1,6 +1,7 @@
 """The adapter of the Johns Hopkins cohort: a miniature in its layout, and the real one where it lies."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,12 @@ from PIL import Image
 from alnet_lib.cohorts import building
 from alnet_lib.cohorts.building import SOURCES
 from alnet_lib.cohorts.manifest import CohortError
+from alnet_lib.diagnosis.eligibility import eligible
+from alnet_lib.diagnosis.prediction import predict_cells
+from alnet_lib.diagnosis.tasks import MODULES
+from alnet_lib.evaluation.audit import composition
+from alnet_lib.evaluation.smear_level import smear_reference
+from alnet_lib.experiments.datasets import CellImages, labelled
 
 RNG = np.random.default_rng(3)
 
@@ -49,13 +56,56 @@ def test_types_come_from_the_folder_and_the_diagnosis(tree):
         ("AML", "lymphocyte"): 3,
         ("AML", "reactive_lymphocyte"): 3,
         ("AML", "myeloblast"): 3,
+        ("AML", ""): 3,
     }
     left_out = cohort.excluded.set_index("reason")["count"]
-    assert left_out["signed as Promyelocyte, AML patient"] == 3
     assert left_out["unsigned slides (repeat signed cells, unlabelled)"] == 5
     assert left_out["not an image (Thumbs.db and the like)"] == 5
     assert left_out["patient in master.csv without a folder (patients)"] == 1
     assert left_out["signed as Eosinophil, AML patient"] == 3
+
+
+def test_immature_cells_vote_whatever_the_diagnosis(tree):
+    cohort = building.build("jhu_apl", tree / "out", data=tree)
+    manifest = cohort.manifest
+    voting = manifest[eligible(manifest)]
+    # Two signed as blast or promyelocyte a patient, of both diagnoses; Eosinophils and lymphocytes do not vote.
+    assert voting.groupby("patient_id").size().to_dict() == {f"Patient_{n}": 2 for n in ("00", "01", "02", "03", "04")}
+    bare = voting[voting["cell_type"].eq("")]
+    assert bare["diagnosis"].eq("AML").all() and bare["image_id"].str.contains("/Promyelocyte/").all()
+    assert "3 promyelocytes of 3 AML patients vote without a label" in cohort.notes
+    assert any("3 cells have no label" in note and "3 vote" in note for note in cohort.notes)
+    # They are predicted, and are part of no training, no reference class and no class of a table.
+    assert set(predict_cells(manifest, np.empty((0,)), {})["image_id"]) == set(manifest["image_id"])
+    images = CellImages(manifest, np.empty((len(manifest), 0, 0, 3), np.uint8))
+    for spec in MODULES:
+        used = labelled(images, spec, split=None).rows
+        assert not manifest["cell_type"].iloc[used].eq("").any() and len(used)
+    assert smear_reference(voting)["Patient_02"] == "blast"
+
+
+def test_tables_count_a_cell_without_label_by_diagnosis_but_in_no_class(tree):
+    cohort = SOURCES["jhu_apl"].read(tree)
+    labelled_ones = replace(cohort, manifest=cohort.manifest[cohort.manifest["cell_type"].ne("")])
+    table, before = composition.table_2(cohort), composition.table_2(labelled_ones)
+    assert table.frame.loc["total"].eq(before.frame.loc["total"]).all() and "no label" not in before.frame.index
+    assert table.frame.loc["no label", ["images_train", "images_test", "patients"]].tolist() == [1, 1, 2]
+    assert table.facts["unlabelled"] == 2 and "2 of them vote" in table.facts["note"]
+    assert before.facts == {"unlabelled": 0, "note": ""}
+    first, first_before = composition.table_1(cohort).frame, composition.table_1(labelled_ones).frame
+    images = ["images_train", "images_test"]
+    assert (first - first_before).loc[("AML", ""), images].tolist() == [1, 1]
+    assert composition.overview(cohort)["unlabelled"] == 3
+
+
+def test_an_unlabelled_copy_of_a_labelled_cell_does_not_vote_again(tree):
+    signed = tree / "Data" / "All" / "Patient_02" / "Signed slides"
+    shutil.copy(signed / "Blast, no lineage spec" / "PMO_4.jpg", signed / "Promyelocyte" / "PMO_9.jpg")
+    cohort = building.build("jhu_apl", tree / "out", data=tree)
+    own = cohort.manifest[cohort.manifest["patient_id"].eq("Patient_02")]
+    assert own["immature"].sum() == 2 and not own["image_id"].str.endswith("PMO_9").any()
+    left_out = cohort.excluded.set_index("reason")["count"]
+    assert left_out["an unlabelled copy of a labelled image of the same split"] == 1
 
 
 def test_patients_are_split_whole_and_prospective_ones_are_external(tree):
@@ -127,7 +177,11 @@ def test_a_discovery_patient_without_a_picture_means_half_unpacked(tree):
 def test_the_real_cohort_has_the_counts_known(jhu_folder, tmp_path):
     cohort = building.build("jhu_apl", tmp_path, data=jhu_folder, manifest_only=True)
     manifest = cohort.manifest
-    assert manifest["patient_id"].nunique() == 94 and len(manifest) == 8150
+    assert manifest["patient_id"].nunique() == 94 and len(manifest) == 8395
+    voting = manifest[manifest["immature"]].groupby(["site", "diagnosis"]).size()
+    assert voting["JHU-prospective", "AML"] == 238 and voting["JHU-prospective", "APL"] == 272
+    assert voting["JHU", "AML"] == 2425 and voting["JHU", "APL"] == 800
+    assert manifest.groupby("patient_id")["immature"].sum()["Patient_95"] == 91
     patients = manifest.groupby("patient_id").first()
     assert patients["site"].eq("JHU").sum() == 82
     discovery = manifest[manifest["site"].eq("JHU")]
@@ -137,6 +191,7 @@ def test_the_real_cohort_has_the_counts_known(jhu_folder, tmp_path):
         "reactive_lymphocyte",
         "abnormal_promyelocyte",
         "myeloblast",
+        "",
     }
 
 

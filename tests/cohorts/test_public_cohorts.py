@@ -1,5 +1,7 @@
 """Adapters of public sources on miniatures in their exact layout, and on the real files where they lie."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from miniatures import (
@@ -21,12 +23,15 @@ from PIL import Image
 from alnet_lib.cohorts import building, validation
 from alnet_lib.cohorts.adapters.by_class import aml_lmu
 from alnet_lib.cohorts.building import SOURCES
+from alnet_lib.cohorts.combining import combine
 from alnet_lib.cohorts.document import section
 from alnet_lib.cohorts.manifest import CohortError
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.vocabulary import CELL_DIAMETERS
+from alnet_lib.diagnosis.prediction import predict_cells
 from alnet_lib.evaluation.audit import composition
 from alnet_lib.imaging import decoding, pixels, segmentation
+from alnet_lib.statistics import intervals
 
 NAMED = list(TREES.items())
 PUBLIC = [source.name for source in building.listed() if source.kind == "public"]
@@ -298,6 +303,29 @@ def test_sources_are_combined_and_keep_their_name(tmp_path, monkeypatch):
     assert "source predicts class" in cohort.notes[0]
     # A source brings its own scale; CellaVision pictures are used whole.
     assert cohort.manifest.groupby("source")["field_of_view"].first().isna().tolist() == [False, True]
+
+
+def test_predictions_of_combined_cohorts_know_whose_patients_are_unknown(tmp_path, monkeypatch):
+    grow("pbc_normal_dib", pbc, tmp_path / "a", monkeypatch)
+    grow("cnmc_2019", cnmc, tmp_path / "b", monkeypatch)
+    both = building.build("pbc+cnmc_2019", tmp_path / "out", data=f"pbc={tmp_path / 'a'},cnmc_2019={tmp_path / 'b'}")
+    cells = predict_cells(both.manifest, np.empty(0), {})
+    nameless = cells["source"].eq("pbc_normal_dib")
+    assert cells["smear_known"].eq(~nameless).all() and cells["site"].ne("").all()
+    # The images of unknown patients are one cluster, those of known ones one a patient.
+    of = intervals.clusters(cells)
+    assert of[nameless].nunique() == 1 < cells.loc[nameless, "patient_id"].nunique()
+    assert of[~nameless].nunique() == cells.loc[~nameless, "patient_id"].nunique()
+    counted = composition.overview(both)
+    assert counted["patients"] == of[~nameless].nunique() and counted["unidentified"] == nameless.sum()
+
+
+def test_a_source_without_sites_gets_its_name_as_one(tmp_path, monkeypatch):
+    grow("pbc_normal_dib", pbc, tmp_path, monkeypatch)
+    cohort = SOURCES["pbc_normal_dib"].read(tmp_path)
+    sites = {"a": None, "b": ""}
+    parts = [replace(cohort, name=k, manifest=cohort.manifest.assign(site=site)) for k, site in sites.items()]
+    assert combine(parts).manifest.groupby("source")["site"].unique().map(list).to_dict() == {"a": ["a"], "b": ["b"]}
 
 
 def test_images_of_no_named_person_add_no_person_and_no_smear(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alnet_lib.core.profile import Profile, ProfileError
+from alnet_lib.core.profile import HOLD_OUT, HOLD_OUT_BY_PATIENT, LearnedVote, Profile, ProfileError
 from alnet_lib.core.resources import PROFILES_DIR
 
 
@@ -35,3 +35,30 @@ def test_generators_differ_by_purpose_and_repeat():
     profile = Profile.load("smoke")
     a, b, c = (profile.generator(p).random() for p in ("plan", "plan", "validation"))
     assert a == b != c
+
+
+def test_cross_fitting_and_seeds_are_the_modules_own_under_paper_and_small_elsewhere():
+    paper, quick, smoke = (Profile.load(name) for name in ("paper", "quick", "smoke"))
+    assert (paper.ablation_seeds, quick.ablation_seeds, smoke.ablation_seeds) == (5, 1, 1)
+    assert [profile.cross_fitting.folds for profile in (paper, quick, smoke)] == [5, 3, 2]
+    assert (paper.cross_fitting.module_1, paper.cross_fitting.module_2) == (paper.module_1, paper.module_2)
+    assert quick.cross_fitting.module_1.backbone == quick.ablations.backbone
+    assert Profile(**{**quick.model_dump(), "cross_fitting": None}).cross_fitting is None
+
+
+def test_validation_by_patient_is_an_evaluation_with_all_iterations():
+    quick = Profile.load("quick").comparison
+    assert quick.evaluations[:3] == (HOLD_OUT, HOLD_OUT_BY_PATIENT, "fold-1")
+    assert quick.training("vgg16", HOLD_OUT_BY_PATIENT) == quick.training("vgg16", HOLD_OUT)
+    assert quick.training("vgg16", "fold-1").iterations == 6
+    without = quick.model_copy(update={"validation_by_patient": False})
+    assert HOLD_OUT_BY_PATIENT not in without.evaluations
+
+
+def test_the_learned_votes_numbers_are_settings_that_are_checked(tmp_path):
+    assert Profile.load("quick").learned_vote == LearnedVote(
+        hidden=64, dropout=0.25, epochs=40, learning_rate=1e-3, weight_decay=1e-2
+    )
+    (tmp_path / "mine.yaml").write_text((PROFILES_DIR / "quick.yaml").read_text() + "\nlearned_vote: {epochs: 0}\n")
+    with pytest.raises(ProfileError, match="epochs"):
+        Profile.load("mine", directory=tmp_path)

@@ -8,8 +8,6 @@ from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.vocabulary import MODULE_1_CLASSES
 from alnet_lib.evaluation import apl
 
-SETTINGS = {"replicates": 50, "generator": lambda purpose: np.random.default_rng(0)}
-
 
 def cells(rows):
     """Cells of rows: columns as `names`, of which the fifth and sixth are probabilities."""
@@ -46,13 +44,11 @@ def test_scores_by_hand():
     found = apl.scores(cells(ROWS), features, pd.Series({"a": 0.7})).set_index("patient_id")
     assert list(found.index) == ["a", "b", "c"], "controls are not compared"
     a = found.loc["a"]
-    assert (a["vote"], a["cells"], a["learned"], a["fraction"], a["apl"]) == (0.5, 2, 0.7, 0.5, True)
+    assert (a["vote"], a["n_cells"], a["learned"], a["fraction"], a["apl"]) == (0.5, 2, 0.7, 0.5, True)
     assert a["probability"] == pytest.approx((0.9 + 0.25) / 2) and a["features"] == pytest.approx(0.7)
     assert found.loc["b", "probability"] == 0.5, "a cell of neither class speaks for neither"
-    assert found.loc["c", ["vote", "probability"]].isna().all() and found.loc["c", ["cells", "fraction"]].tolist() == [
-        0,
-        0.6,
-    ]
+    assert found.loc["c", ["vote", "probability"]].isna().all()
+    assert found.loc["c", ["n_cells", "fraction"]].tolist() == [0, 0.6]
 
 
 def test_scores_that_are_unavailable_have_no_column():
@@ -69,30 +65,54 @@ def patients(vote, fraction, is_apl, split="external"):
 def test_curves_by_hand():
     # Of the four pairs of an APL and an AML patient the vote orders 3 correctly; without p2 it knows 2 of 2.
     own = patients([0.9, 0.4, 0.5, 0.1], [0.2, np.nan, 0.5, 0.1], [True, True, False, False])
-    asked = []
-    result = apl.curves(
-        own, "external", replicates=20, generator=lambda name: asked.append(name) or np.random.default_rng(0)
-    )
+    result = apl.curves(own, "external")
     table = result.frame.set_index("score")
     assert table.loc[apl.SCORES["vote"], ["AUC", "APL patients", "AML patients"]].tolist() == [0.75, 2, 2]
     assert table.loc[apl.SCORES["fraction"], ["AUC", "APL patients", "AML patients"]].tolist() == [0.5, 1, 2]
     assert [value.key for value in result.values] == ["apl.external.vote.auc", "apl.external.fraction.auc"]
-    assert asked == ["apl/external/vote", "apl/external/fraction"]
-    assert [line["auc"] for line in apl.each(result)] == [0.75, 0.5] and len(result.facts["curves"]) == 2
+    assert table["interval"].eq("none: fewer than 5 patients").all() and table["low"].isna().all()
+    lines = apl.each(result)
+    assert [line["auc"] for line in lines] == [0.75, 0.5] and len(result.facts["curves"]) == 2
+    assert lines[0]["ci"] == "4 patients: too few for an interval"
+
+
+def test_a_perfect_auc_of_twelve_patients_leaves_room_below_one():
+    # Four APL patients, all above: the smaller group counts as four trials, so the lower end is 0.025^(1/4).
+    truth = np.arange(12) < 4
+    own = patients(np.where(truth, 0.9, 0.1), np.linspace(1, 0, 12), truth).assign(n_cells=10)
+    result = apl.curves(own, "external")
+    row, value = result.frame.iloc[0], result.values[0]
+    assert row["AUC"] == 1 and row["high"] == 1 and row["low"] == pytest.approx(0.025**0.25)
+    assert (value.reproduced, value.ci_low, value.unit) == (1, pytest.approx(0.025**0.25), "")
+    assert (value.n_patients, value.n_cells, value.interval) == (12, 120, "exact at the boundary, over patients")
+    assert apl.each(result)[0]["ci"] == "95% interval over 12 patients: 0.40 to 1.00"
+    curve, low, high = result.facts["curves"][apl.SCORES["vote"]]
+    assert (curve.auc, low, high) == (1, row["low"], 1)
 
 
 def test_curves_need_both_diagnoses():
     own = patients([0.9, 0.4], [0.2, 0.1], [True, True])
-    found = apl.curves(own, "external", **SETTINGS)
+    found = apl.curves(own, "external")
     assert found == Unavailable("it needs APL and AML patients outside the training sites") and apl.each(found) == []
-    assert "testing split" in apl.curves(own, "test", **SETTINGS).reason
+    assert "testing split" in apl.curves(own, "test").reason
 
 
 def test_differences_by_hand():
     # AUC of the vote 1, of the baseline 0.75, on the same four patients; the fifth has no baseline.
     own = patients([0.9, 0.8, 0.5, 0.1, 0.0], [0.9, 0.4, 0.5, 0.1, np.nan], [True, True, False, False, True])
-    row = apl.differences(own, "external", **SETTINGS).frame.iloc[0]
+    result = apl.differences(own, "external")
+    row = result.frame.iloc[0]
     assert (row["score"], row["difference"], row["patients"]) == (apl.SCORES["vote"], 0.25, 4)
-    assert row["low"] <= 0.25 <= row["high"]
+    assert np.isnan(row["low"]) and np.isnan(row["p (DeLong)"])
+    assert [(value.key, value.unit) for value in result.values] == [("apl.external.vote.difference", "")]
     for lacking in (own.drop(columns="fraction"), own.iloc[[0, 2, 3]]):
-        assert apl.differences(lacking, "external", **SETTINGS).reason.startswith("there is no baseline")
+        assert apl.differences(lacking, "external").reason.startswith("there is no baseline")
+
+
+def test_the_difference_of_many_patients_has_an_interval_and_a_p_value():
+    rng = np.random.default_rng(1)
+    truth = np.arange(60) < 25
+    own = patients(truth + rng.normal(0, 0.7, 60), truth + rng.normal(0, 2, 60), truth)
+    line = apl.each(apl.differences(own, "external"))[0]
+    assert line["low"] < line["difference"] < line["high"] and 0 < line["p (DeLong)"] < 1
+    assert line["ci"].startswith("95% interval over 60 patients: ")

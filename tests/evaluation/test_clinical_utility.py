@@ -1,4 +1,4 @@
-"""Calibration, stability of the threshold and benefit on synthetic cells."""
+"""Stability of the threshold, coverage, cells needed and benefit on synthetic cells."""
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,7 @@ from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.vocabulary import MODULE_1_CLASSES
 from alnet_lib.diagnosis.aggregation import MajorityAboveThreshold
 from alnet_lib.evaluation import clinical_utility, smear_level
+from alnet_lib.figures import curves
 
 DIAGNOSES = {"lymphocyte": "control", "abnormal_promyelocyte": "APL", "myeloblast": "AML"}
 
@@ -38,31 +39,6 @@ def votes(cells):
     return smear_level.votes_of(cells, MajorityAboveThreshold(0.5))
 
 
-def test_temperature_scaling_fixes_a_network_that_is_too_certain(cells):
-    result = clinical_utility.calibrate(cells)
-    found = result.facts["calibrated"]
-    assert found.temperature > 1 and found.ece[1] < found.ece[0]
-    assert found.before["n"].sum() == cells["split"].eq("test").sum()
-    # All 60 testing cells have confidence 0.96 / 1.00 and 48 are correct.
-    assert result.facts["ece_before"] == pytest.approx(0.96 - 0.8)
-    assert {value.key for value in result.values} == {
-        f"calibration.module_1.{name}" for name in ("temperature", "ece_before", "ece_after")
-    }
-
-
-def test_calibration_needs_labelled_validation_and_testing_cells(cells):
-    reason = Unavailable("there is no validation cell or no testing cell")
-    unlabelled = cells.assign(cell_type=cells["cell_type"].where(~cells["validation"]))
-    assert clinical_utility.calibrate(cells.assign(validation=False)) == reason
-    assert clinical_utility.calibrate(cells.assign(split="train")) == reason
-    assert clinical_utility.calibrate(unlabelled) == reason
-
-
-def test_unlabelled_cells_do_not_enter_the_calibration(cells):
-    more = pd.concat([cells, cells[cells["split"].eq("test")].assign(cell_type=None)], ignore_index=True)
-    assert clinical_utility.calibrate(more).facts["ece_before"] == clinical_utility.calibrate(cells).facts["ece_before"]
-
-
 def test_the_threshold_of_well_separated_smears_hardly_moves(cells):
     settings = {"replicates": 50}
     result = clinical_utility.threshold_stability(votes(cells), rng=np.random.default_rng(0), **settings)
@@ -72,9 +48,66 @@ def test_the_threshold_of_well_separated_smears_hardly_moves(cells):
     assert not clinical_utility.threshold_stability(one, rng=np.random.default_rng(0), **settings)
 
 
-def test_benefit_of_a_perfect_vote_is_the_share_of_apl(cells):
-    found = votes(cells)
-    curve = clinical_utility.apl_benefit(found).frame
-    assert curve.loc[curve["threshold"].lt(0.7), "score"].to_numpy() == pytest.approx(4 / 12)
-    for nothing in (found[found["diagnosis"].eq("APL")], Unavailable("no smear")):
-        assert clinical_utility.apl_benefit(nothing).reason.startswith("the testing smears are all of APL")
+def test_the_spread_of_the_threshold_names_its_patients_and_needs_five(cells):
+    result = clinical_utility.threshold_stability(votes(cells), replicates=50, rng=np.random.default_rng(0))
+    values = {value.key: value for value in result.values}
+    middle = values["threshold.50"]
+    assert middle.interval == "percentile bootstrap over patients" and middle.n_patients == 12
+    assert (middle.reproduced, middle.ci_low, middle.ci_high) == pytest.approx((40, 40, 40))
+    assert clinical_utility.threshold_interval(result).low == pytest.approx(0.4)
+    few = votes(cells[cells["smear_id"].isin(["s0", "s1", "s2", "s3"])])
+    found = clinical_utility.threshold_stability(few, replicates=50, rng=np.random.default_rng(0))
+    assert found == Unavailable("4 patients are too few for the spread of a threshold")
+    assert clinical_utility.threshold_interval(found) is None
+
+
+def test_coverage_and_cells_needed_have_intervals_over_patients_and_go_into_the_record(cells):
+    # Two smears a patient: 6 patients, all 12 smears decided and correct.
+    cells = cells.assign(patient_id="p" + (cells["smear_id"].str[1:].astype(int) % 6).astype(str))
+    result = clinical_utility.coverage(cells)
+    values = {value.key: value for value in result.values}
+    assert set(values) == {f"coverage.{t}.{what}" for t in (30, 50, 70, 90) for what in ("decided", "accuracy")} - {
+        "coverage.90.accuracy"
+    }
+    own = values["coverage.50.accuracy"]
+    assert (own.reproduced, own.n_patients, own.n_smears) == (100, 6, 12)
+    assert own.ci_low == pytest.approx(100 * 0.025 ** (1 / 6)), "6 of 6 patients, not 12 of 12 smears"
+    needed = clinical_utility.cells_needed(cells, MajorityAboveThreshold(0.5), np.random.default_rng(0))
+    assert needed.frame["patients"].eq(6).all() and needed.frame["low"].lt(needed.frame["correct"]).all()
+    assert {value.n_patients for value in needed.values} == {6}
+
+
+def test_the_dip_at_two_cells_is_said_to_be_ties(cells):
+    needed = clinical_utility.cells_needed(cells, MajorityAboveThreshold(0.5), np.random.default_rng(0))
+    curve = needed.frame.set_index("cells")
+    assert curve.loc[2, "correct"] < curve.loc[1, "correct"] and curve.loc[1, "unknown"] == 0
+    assert "ties" in needed.facts["dip"] and f"{100 * curve.loc[2, 'unknown']:.0f}% unknown" in needed.facts["dip"]
+
+
+def test_benefit_at_the_prevalence_of_a_ward(cells):
+    train, test = (votes(cells[cells["split"].eq(split)]) for split in ("train", "test"))
+    result = clinical_utility.apl_benefit(test, train, Unavailable("not asked"))
+    assert result.facts["fitted_on"] == "cross-fitted training smears"
+    assert result.facts["prevalence"] == result.facts["fitted_prevalence"] == pytest.approx(100 / 3)
+    # The share separates APL from the others: at 20% every smear of APL is treated and no other.
+    at = result.frame[result.frame["threshold"].eq(0.2)].set_index("prevalence")["net benefit"]
+    assert at[["cohort", "10", "5"]].tolist() == pytest.approx([1 / 3, 0.1, 0.05])
+    assert {value.key for value in result.values} == {
+        f"decision_curve.{prevalence}.{t}" for prevalence in ("cohort", "10", "5", "1") for t in (5, 10, 20)
+    }
+    # Two patients with APL: no interval.
+    assert result.frame[result.frame["prevalence"].ne("cohort")]["low"].isna().all()
+    titles = [axes.get_title() for axes in curves.benefit_figure(result).axes]
+    assert titles == ["33% APL (these testing smears)", "10% APL", "5% APL", "1% APL"]
+
+
+def test_benefit_says_when_it_was_fitted_on_smears_that_module_1_has_seen(cells):
+    train, test = (votes(cells[cells["split"].eq(split)]) for split in ("train", "test"))
+    fallback = clinical_utility.apl_benefit(test, Unavailable("no cross-fitting"), train)
+    assert fallback.facts["fitted_on"] == "training smears that module 1 was fitted on"
+    for nothing in (test[test["diagnosis"].eq("APL")], Unavailable("no smear")):
+        found = clinical_utility.apl_benefit(nothing, train, train)
+        assert found.reason.startswith("the testing smears are all of APL")
+        assert clinical_utility.apl_benefit(test, nothing, nothing).reason.startswith(
+            "the training smears are all of APL"
+        )

@@ -1,14 +1,16 @@
-"""Smears and sites, against counts by hand."""
+"""Smears and sites, against counts, rates and intervals by hand."""
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.vocabulary import MODULE_1_CLASSES, MODULE_2_CLASSES
 from alnet_lib.diagnosis.aggregation import MajorityAboveThreshold
-from alnet_lib.evaluation import clinical_utility, external, smear_level
-from alnet_lib.experiments.datasets import CellImages
+from alnet_lib.evaluation import clinical_utility, smear_level
+from alnet_lib.statistics.intervals import Interval
 
 RULE = MajorityAboveThreshold(0.5)
 FIRST = {"LY": "lymphocyte", "MO": "monocyte", "PM": "abnormal_promyelocyte", "BL": "blast"}
@@ -28,6 +30,24 @@ def cells(smears, split="test", module_2=True, site="x"):
                 row |= dict(zip((f"p2_{c}" for c in MODULE_2_CLASSES), (second != "B", second == "B"), strict=True))
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+EFFECTIVE = 5 * (stats.t.ppf(0.975, 11) / stats.t.ppf(0.975, 5)) ** 2
+"""Effective number behind `alike`: six patients of two smears each, five correct and one wrong, both smears alike.
+
+Residuals 2 - 2 * 5/6 = 1/3 five times and -5/3 once: squares sum to 10/3; variance 6/5 * 10/3 / 12^2 = 1/36; so
+(5/36) / (1/36) = 5 independent smears, times (t(11)/t(5))^2 for few patients; the design effect is 12/5.
+"""
+BOUNDS = (
+    100 * stats.beta.ppf(0.025, 5 / 6 * EFFECTIVE, EFFECTIVE / 6 + 1),
+    100 * stats.beta.ppf(0.975, 5 / 6 * EFFECTIVE + 1, EFFECTIVE / 6),
+)
+
+
+def alike(right, wrong, diagnosis, **options):
+    """Cells of six patients with two smears each, five patients predicted `right` and one `wrong`."""
+    table = cells({f"p{i}/{k}": (diagnosis, right if i else wrong) for i in range(6) for k in "ab"}, **options)
+    return table.assign(patient_id=table["smear_id"].str[:2])
 
 
 def votes_of(table, split="test"):
@@ -51,7 +71,8 @@ def test_table_9a_by_hand():
     assert counts.loc["APL", ["APL", "AL non-APL"]].tolist() == [1, 1] and len(counts) == 2
     assert result.facts["n"] == 6 and result.facts["accuracy"] == pytest.approx(100 * 4 / 6)
     assert result.frame.loc["AL non-APL", "AL non-APL"] == 3 and result.frame.loc["AL non-APL", "AL non-APL, %"] == 75
-    assert all(pd.api.types.is_numeric_dtype(kind) for kind in result.frame.dtypes), "the file holds numbers"
+    numbers = result.frame.drop(columns="interval")
+    assert all(pd.api.types.is_numeric_dtype(kind) for kind in numbers.dtypes), "the file holds numbers"
     values = {value.key: value.reproduced for value in result.values}
     assert values["text.table_09a.accuracy"] == pytest.approx(100 * 4 / 6)
     assert values["text.s4.APL.specificity"] == 100 and values["text.s4.APL.precision"] == 100
@@ -67,6 +88,52 @@ def test_table_9b_by_hand():
     assert values["text.s3_3.ALL_wrong"] == 0 and values["text.table_09b.accuracy"] == pytest.approx(200 / 3)
 
 
+def test_smears_of_a_patient_are_a_cluster():
+    result = smear_level.table_9a(votes_of(alike(["PM"] * 2, ["BL/M"] * 2, "APL")))
+    assert (result.facts["accuracy"], result.facts["n"], result.facts["patients"]) == (pytest.approx(500 / 6), 12, 6)
+    assert (result.facts["low"], result.facts["high"]) == pytest.approx(BOUNDS)
+    values = {value.key: value for value in result.values}
+    for key in ("text.table_09a.accuracy", "table_09a.APL.APL.percent"):
+        one = values[key]
+        assert (one.published, one.reproduced, one.design_effect) == (100, pytest.approx(500 / 6), pytest.approx(2.4))
+        assert (one.ci_low, one.ci_high) == pytest.approx(BOUNDS)
+        assert (one.n_patients, one.n_smears, one.n_cells) == (6, 12, 24), "cells that voted"
+    row = result.frame.loc["APL"]
+    assert (row["low"], row["high"]) == pytest.approx(BOUNDS) and row["interval"] == "Korn-Graubard over patients"
+    assert smear_level.as_printed(result).loc["APL", "correct, 95% interval"].endswith("% (6 patients)")
+
+
+def test_rates_of_table_9b_have_intervals_over_patients():
+    table = pd.concat(
+        [alike(["BL/B"] * 2, ["BL/M"] * 2, "ALL"), cells({"x": ("AML", ["BL/M"] * 2)})], ignore_index=True
+    )
+    values = {value.key: value for value in smear_level.table_9b(votes_of(table), table).values}
+    for key, published in (("text.ALL.sensitivity", 89), ("table_09b.ALL.ALL.percent", 89)):
+        assert (values[key].ci_low, values[key].ci_high) == pytest.approx(BOUNDS) and values[key].published == published
+    assert values["text.ALL.precision"].reproduced == 100
+    # All ten smears of five patients: each patient is one trial, 0.025^(1/5).
+    assert values["text.ALL.precision"].ci_low == pytest.approx(100 * 0.025**0.2)
+    assert values["text.AML.sensitivity"].interval == "" and values["text.AML.sensitivity"].n_patients == 1
+    assert values["text.s3_3.ALL_wrong"].reproduced == 2 and values["text.s3_3.ALL_wrong"].ci_low is None
+
+
+@pytest.mark.parametrize("unknown", [["a", "e"], list("abcdef")])
+def test_smears_without_a_label_are_judged_by_nothing_and_counted(unknown):
+    table = cells(SMEARS)
+    table.loc[table["smear_id"].isin(unknown), "cell_type"] = ""
+    votes = votes_of(table)
+    assert votes["reference"].isna().sum() == len(unknown) and len(votes) == 6
+    result = smear_level.table_9a(votes)
+    if len(unknown) == 6:
+        assert result == Unavailable("no testing smear has labelled cells")
+        return
+    assert result.facts["n"] == 4 and result.facts["unlabelled"] == 2
+    assert result.facts["aside"] == " 2 smears without a labelled cell are left out."
+    assert smear_level.table_9a(votes_of(cells(SMEARS))).facts["aside"] == ""
+    # The diagnosis judges them all the same.
+    assert smear_level.end_to_end(votes).facts["n"] == 6
+
+
 def test_table_9b_says_why_it_is_not_there():
     table, alone = cells(SMEARS), cells(SMEARS, module_2=False)
     nothing = smear_level.voting_cells(table, "train")
@@ -77,7 +144,7 @@ def test_table_9b_says_why_it_is_not_there():
     some = cells({"a": SMEARS["a"]})
     assert "none of ALL" in smear_level.table_9b(votes_of(some), some).reason
     with pytest.raises(ValueError, match="module 2"):
-        smear_level.counts_9b(votes_of(alone))
+        smear_level.table_9b(votes_of(alone), table)
 
 
 def test_only_eligible_cells_vote():
@@ -94,9 +161,12 @@ def test_tables_of_a_perfect_system_are_the_papers():
         {f"a{i}": ("AML", ["BL/M"] * 3) for i in range(30)} | {f"b{i}": ("ALL", ["BL/B"] * 3) for i in range(27)}
     )
     votes = votes_of(table)
-    assert smear_level.counts_9a(votes).loc["AL non-APL", "AL non-APL"] == 57
-    assert smear_level.counts_9b(votes).to_numpy().tolist() == [[30, 0, 0], [0, 27, 0]]
-    assert smear_level.verdict_counts(votes).loc["ALL", "ALL"] == 27
+    nine_a, nine_b = smear_level.table_9a(votes).facts, smear_level.table_9b(votes, table).facts
+    assert nine_a["counts"].loc["AL non-APL", "AL non-APL"] == 57
+    assert nine_b["counts"].to_numpy().tolist() == [[30, 0, 0], [0, 27, 0]]
+    # 57 of 57 patients: not 100 to 100, but Clopper and Pearson's 0.025^(1/57).
+    assert (nine_b["low"], nine_b["high"]) == (pytest.approx(100 * 0.025 ** (1 / 57)), 100)
+    assert smear_level.end_to_end(votes).facts["counts"].loc["ALL", "ALL"] == 27
 
 
 def test_end_to_end_shows_what_occurs():
@@ -104,9 +174,18 @@ def test_end_to_end_shows_what_occurs():
     assert result.facts["accuracy"] == 50 and result.values[0].key == "end_to_end.accuracy"
     assert list(result.facts["counts"].index) == ["APL", "AML", "ALL"]
     assert list(result.facts["counts"].columns) == ["APL", "AML", "ALL", "unknown"]
-    alone = smear_level.verdict_counts(votes_of(cells({"s": SMEARS["a"]}, module_2=False)))
-    assert alone.loc["AL non-APL", "AL non-APL"] == 1 and alone.loc["ALL"].sum() == 0
+    few = smear_level.end_to_end(votes_of(cells({"s": SMEARS["a"]}, module_2=False)))
+    assert few.facts["counts"].to_dict() == {"AL non-APL": {"AL non-APL": 1}}
+    assert few.facts["ci"] == "1 patient: too few for an interval"
+    assert few.frame.loc["AL non-APL", "interval"] == "none: fewer than 5 patients"
     assert isinstance(smear_level.end_to_end(votes_of(cells(SMEARS).iloc[:0])), Unavailable)
+
+
+def test_end_to_end_counts_a_patients_smears_together():
+    result = smear_level.end_to_end(votes_of(alike(["BL/B"] * 2, ["PM"] * 2, "ALL")))
+    values = {value.key: value for value in result.values}
+    for key in ("end_to_end.accuracy", "end_to_end.ALL"):
+        assert (values[key].ci_low, values[key].ci_high) == pytest.approx(BOUNDS) and values[key].n_smears == 12
 
 
 def test_figure_4_of_separated_smears():
@@ -114,9 +193,78 @@ def test_figure_4_of_separated_smears():
     result = smear_level.figure_4(votes)
     assert result.facts["auc"] == 1 and result.facts["n"] == 2 and result.facts["inside"] == "inside"
     assert (result.facts["low"], result.facts["high"]) == (25, 75)
-    assert {v.key: v.reproduced for v in result.values}["text.threshold"] == 50
-    for nothing in (votes.iloc[:1], Unavailable("none")):
-        assert "all of one class" in smear_level.figure_4(nothing).reason
+    values = {v.key: v for v in result.values}
+    assert values["text.threshold"].reproduced == 50
+    # The range of equally best thresholds is no interval of a sample.
+    assert values["text.threshold"].ci_low is None
+    assert "all of one class" in smear_level.figure_4(votes.iloc[:1]).reason
+    assert smear_level.figure_4(Unavailable("no cross-fitting")).reason == "no cross-fitting"
+
+
+def overlapping(patients=20, each=2):
+    """Training votes of APL and AML smears whose shares overlap; a patient's smears are alike."""
+    rng = np.random.default_rng(1)
+    smears = {}
+    for i in range(patients):
+        diagnosis, right, wrong = ("APL", "PM", "BL/M") if i % 2 else ("AML", "BL/M", "PM")
+        good = int(rng.integers(2, 9))
+        for k in range(each):
+            smears[f"p{i:02d}/{k}"] = (diagnosis, [right] * good + [wrong] * (8 - good))
+    table = cells(smears, "train")
+    return votes_of(table.assign(patient_id=table["smear_id"].str[:3]), "train")
+
+
+def test_perfect_separation_is_no_certainty():
+    votes = votes_of(
+        cells({f"{d}{i}": (d, [p] * 3) for i in range(6) for d, p in (("APL", "PM"), ("AML", "BL/M"))}, "train"),
+        "train",
+    )
+    result = smear_level.figure_4(votes)
+    values = {v.key: v for v in result.values}
+    for key in ("text.roc.auc", "roc.hand_till"):
+        assert (values[key].reproduced, values[key].ci_low, values[key].ci_high) == (1, 0.025 ** (1 / 12), 1)
+        assert (values[key].n_patients, values[key].n_smears, values[key].n_cells) == (12, 12, 36)
+    assert result.facts["ci"] == "95% interval over 12 patients: 0.735 to 1.000"
+    assert (result.frame["high"].eq(1) & result.frame["low"].lt(0.6)).all(), "six patients a class"
+
+
+def test_figure_4s_intervals_leave_out_one_patient_at_a_time():
+    votes = overlapping()
+    result = smear_level.figure_4(votes)
+    values = {v.key: v for v in result.values}
+    apl = votes["reference"].eq("abnormal_promyelocyte")
+    shares = votes["share_abnormal_promyelocyte"].to_numpy()
+
+    def area(rows):
+        # Two classes whose shares sum to 1: both classes' curves and Hand and Till's M are this one area.
+        return roc_auc_score(apl[rows], shares[rows])
+
+    patients = votes["patient_id"].unique()
+    without = np.array([area(votes["patient_id"].ne(one).to_numpy()) for one in patients])
+    error = np.sqrt(19 / 20 * ((without - without.mean()) ** 2).sum())
+    a = area(np.ones(len(votes), bool))
+    half = stats.t.ppf(0.975, 19) * error / (a * (1 - a))
+    ends = 1 / (1 + np.exp(-(np.log(a / (1 - a)) + np.array([-half, half]))))
+    for key in ("text.roc.auc", "roc.hand_till"):
+        assert (values[key].reproduced, values[key].ci_low, values[key].ci_high) == pytest.approx((a, *ends)), key
+        assert values[key].interval == "jackknife over patients, logit" and values[key].n_patients == 20
+    twice = {v.key: v for v in smear_level.figure_4(overlapping(each=4)).values}["text.roc.auc"]
+    assert (twice.ci_low, twice.ci_high) == pytest.approx(tuple(ends)), "more smears of the same patients tell no more"
+    assert {"roc.auc.abnormal_promyelocyte", "roc.auc.blast"} <= set(values)
+
+
+def test_cross_fitted_votes_have_keys_of_their_own_and_the_threshold_its_bootstrap():
+    votes = overlapping()
+    votes.loc[0, "reference"] = np.nan
+    bootstrapped = Interval(0.4, 0.3, 0.6, "percentile bootstrap over patients", 20)
+    result = smear_level.figure_4(votes, printed=False, threshold=bootstrapped)
+    values = {v.key: v for v in result.values}
+    assert [*values][:3] == ["roc.cross_fitted.auc", "threshold.cross_fitted", "roc.cross_fitted.hand_till"]
+    assert not [key for key in values if key.startswith("text.") or values[key].published is not None]
+    chosen, facts = values["threshold.cross_fitted"], result.facts
+    assert (chosen.ci_low, chosen.ci_high, chosen.n_patients, chosen.unit) == (30, 60, 20, "%")
+    assert chosen.reproduced == pytest.approx((facts["low"] + facts["high"]) / 2)
+    assert facts["unlabelled"] == 1 and facts["aside"] == " 1 smear without a labelled cell is left out."
 
 
 def test_smears_by_site_are_counted_by_hand():
@@ -126,52 +274,21 @@ def test_smears_by_site_are_counted_by_hand():
             "diagnosis": ["AML", "AML", "ALL", "AML"],
             "verdict": ["AML", "unknown", "AML", "AML"],
             "expected": ["AML", "AML", "ALL", "AML"],
+            "patient_id": ["p", "q", "r", "s"],
         }
     )
-    table = smear_level.by_site(votes).frame.set_index(["site", "diagnosis"])
+    result = smear_level.by_site(votes)
+    table = result.frame.set_index(["site", "diagnosis"])
     assert table.loc[("a", "AML"), ["correct", "unknown", "smears"]].tolist() == [1, 1, 2]
     assert table.loc[("a", "ALL"), "accuracy"] == 0 and table.loc[("b", "AML"), "accuracy"] == 100
-    # Wilson, 1 of 1: from 0.2065 to 1.
-    assert table.loc[("b", "AML"), "low"] == pytest.approx(20.65, abs=0.01)
-
-
-def test_external_cells_by_site_and_together():
-    table = pd.concat(
-        [
-            cells({"a": SMEARS["a"], "c": SMEARS["c"]}, "external", site="x"),
-            cells({"b": SMEARS["b"]}, "external", site="y"),
-        ],
-        ignore_index=True,
-    )
-    table = pd.concat([table, cells(SMEARS)], ignore_index=True)
-    result = external.external_cells(table)
-    found = result.frame.set_index(["site", "module", "class"])
-    assert found.loc[("x", "1", "Blasts"), ["correct", "cells"]].tolist() == [5, 6]
-    assert found.loc[("all", "1", "Blasts"), ["correct", "cells"]].tolist() == [8, 9]
-    assert found.loc[("all", "2", "Myeloid blasts"), "accuracy"] == 50
-    values = {value.key: value.reproduced for value in result.values}
-    assert values["text.external.module_1.accuracy"] == pytest.approx(800 / 9)
-    assert external.external_cells(cells(SMEARS)) == Unavailable("no labelled cell of another site")
-
-
-def test_external_smears_as_section_3_3_counts_them():
-    table = cells(SMEARS, "external")
-    result = external.external_smears(votes_of(table, "external"), table)
-    values = {value.key: value.reproduced for value in result.values}
-    assert values["external.smears.accuracy"] == 50 and values["text.external.smears_module_1"] == 75
-    assert values["text.external.AML_sensitivity"] == 50 and values["text.external.ALL_smears_right"] == 1
-    alone = cells(SMEARS, "external", module_2=False)
-    assert len(external.external_smears(votes_of(alone, "external"), alone).values) == 1
-
-
-def test_examples_of_sites_need_two_sites():
-    manifest = pd.concat([cells({"a": SMEARS["a"]}, site="x"), cells({"c": SMEARS["c"]}, site="y")], ignore_index=True)
-    pixels = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
-    found = external.site_examples(CellImages(manifest, pixels), np.random.default_rng(0), each=2)
-    assert {name: len(pictures) for name, pictures in found.items()} == {"Myeloid blasts\nx": 2, "B-Lymphoblasts\ny": 2}
-    assert all(picture[0, 0, 0] >= 3 for picture in found["B-Lymphoblasts\ny"])
-    one = external.site_examples(CellImages(manifest.assign(site="x"), pixels), np.random.default_rng(0))
-    assert one == Unavailable("blasts come from one site only")
+    assert table.loc[("a", "all"), ["correct", "smears"]].tolist() == [1, 3] and ("b", "all") not in table.index
+    assert table["low"].isna().all() and table["interval"].eq("none: fewer than 5 patients").all()
+    assert {v.key: v.reproduced for v in result.values} == {
+        "site.a.accuracy": pytest.approx(100 / 3), "site.a.ALL": 0, "site.a.AML": 50,
+        "site.b.accuracy": 100, "site.b.AML": 100,
+    }  # fmt: skip
+    own = smear_level.by_site(votes_of(alike(["BL/B"] * 2, ["PM"] * 2, "ALL"))).frame.iloc[0]
+    assert (own["low"], own["high"], own["patients"]) == (*(pytest.approx(end) for end in BOUNDS), 6)
 
 
 def test_coverage_never_rises_with_the_threshold_and_accuracy_is_of_the_decided():
@@ -194,7 +311,7 @@ def test_cells_needed_reaches_the_whole_vote_and_one_cell_is_never_unknown():
     whole = votes_of(table)["verdict"].eq("AML").mean()
     result = clinical_utility.cells_needed(table, RULE, np.random.default_rng(0), sizes=[1, 3, 11, 50])
     curve = result.frame.set_index("cells")
-    assert curve.loc[11, ["correct", "low", "high"]].tolist() == pytest.approx([whole] * 3)
+    assert curve.loc[11, "correct"] == pytest.approx(whole)
     assert curve.loc[50, "correct"] == curve.loc[11, "correct"]
     assert curve["full"].tolist() == [40, 40, 40, 0]
     assert curve.loc[1, "unknown"] == 0

@@ -41,11 +41,72 @@ def test_all_ablations_compare_a_change_with_plain(setup):
     }  # fmt: skip
     assert len(frame) == len(found.values) == 9
     assert frame["difference"].to_numpy() == pytest.approx(frame["other"] - frame["plain"])
-    assert frame["low"].le(frame["high"]).all() and frame["other"].between(0, 100).all()
+    given = frame["interval"].str.contains("over patients")
+    assert frame.loc[given, "low"].le(frame.loc[given, "high"]).all() and frame["other"].between(0, 100).all()
+    assert frame.loc[frame["variant"].eq("patient split"), "patients"].ge(5).all()
+    assert frame["seeds"].eq(1).all() and found.facts == {"seeds": 1}
     assert found.values[0].key == "study.patient_split.module_1.difference"
     external = setup.data.manifest[setup.data.manifest["split"].eq("external")]
     cells = frame[frame["measure"].eq(ablations.MEASURES["module_1"]) & frame["where"].eq("external")]
     assert cells["n"].eq(len(external)).all()
+
+
+def test_seeds_have_a_spread_of_their_own_beside_the_interval_over_patients():
+    rows = pd.DataFrame({"patient_id": list("aabbccddee")})
+
+    def trained(*rights):
+        return [rows.assign(correct=np.arange(10) < right) for right in rights]
+
+    row, value = ablations.compared(trained(4, 6), trained(6, 9), paired=True)
+    assert (row["seeds"], row["n"], row["patients"]) == (2, 10, 5)
+    assert (row["plain"], row["other"], row["difference"]) == pytest.approx((50, 75, 25))
+    assert (row["lowest"], row["highest"]) == pytest.approx((20, 30))
+    # Gains of the seeds' mean by patient: 0, 0, 1, 1 and 0.5 cells of 2; Student's t over five patients.
+    gain = np.array([0, 0, 1, 1, 0.5])
+    half = 100 * 2.7764451 * gain.std(ddof=1) * np.sqrt(5) / 10
+    assert (row["low"], row["high"]) == pytest.approx((25 - half, 25 + half))
+    assert (value.unit, value.reproduced, value.ci_low) == ("percentage points", 25, pytest.approx(25 - half))
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Trainings replaced by draws of their seed; the trainings that were asked for."""
+    asked = []
+
+    def fitted(setup, spec, images, settings, *, name, jitter, seed, label):
+        asked.append((label, spec.name, name, jitter, seed))
+        return seed, None
+
+    def class_probabilities(seed, pixels, rows, options, classes, *, batch):
+        drawn = np.random.default_rng([seed, len(asked)]).dirichlet(np.ones(len(classes)), len(rows))
+        return pd.DataFrame(drawn, columns=list(classes))
+
+    monkeypatch.setattr(ablations, "fitted", fitted)
+    monkeypatch.setattr(ablations.inference, "class_probabilities", class_probabilities)
+    return asked
+
+
+def test_every_variant_is_trained_with_every_seed(setup, untrained):
+    profile = setup.profile.model_copy(update={"ablation_seeds": 3})
+    frame = ablations.run_all(replace(setup, profile=profile)).frame
+    assert len(untrained) == 4 * 3 * 2 and {name for _, _, name, _, _ in untrained} == {"study"}
+    assert ("stain augmentation", "module_1", "study", 0.25, 2) in untrained
+    assert ("plain", "module_2", "study", 0.0, 0) in untrained
+    assert frame["seeds"].eq(3).all() and frame["lowest"].lt(frame["highest"]).any()
+    inside = frame["lowest"].le(frame["difference"] + 1e-9) & frame["difference"].le(frame["highest"] + 1e-9)
+    assert inside.all()
+
+
+def test_immature_cells_without_a_class_vote_and_train_nothing(setup, untrained):
+    manifest = setup.data.manifest.assign(immature=True)
+    blind = manifest["split"].eq("external") & manifest["cell_type"].eq("myeloblast")
+    manifest.loc[blind, "cell_type"] = ""
+    cells = ablations.cells_of(
+        replace(setup, data=setup.data.with_manifest(manifest)), ablations.PLAIN, setup.profile.ablations
+    )
+    assert cells["cell_type"].eq("").sum() == blind.sum() == 4
+    found = ablations.correct(cells[cells["split"].eq("external")], 0.5)
+    assert len(found["module_1"]) == 16 and found["verdict"]["n_cells"].sum() == 20
 
 
 def test_cells_are_correct_by_their_class_and_only_eligible_ones_vote():

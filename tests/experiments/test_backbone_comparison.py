@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.core.profile import HOLD_OUT, HOLD_OUT_BY_PATIENT
 from alnet_lib.experiments import backbone_comparison
 from alnet_lib.training import fitting
 
@@ -67,16 +68,46 @@ def test_fine_tuned_blocks_are_chosen_by_validation_under_hold_out_and_by_testin
     assert hold["validation_accuracy"].between(0, 1).all()
     assert hold["testing_accuracy"].notna().to_dict() == {5: True, 1: False}
     tested = len(backbone_comparison.split(setup, "fold-1")[2])
-    assert fold["testing_accuracy"].between(0, 1).all() and fold["test_images"].eq(tested).all()
-    assert backbone_comparison.missing(setup) == ["SqueezeNet 1.1, fold-2, 1", "SqueezeNet 1.1, fold-2, Whole"]
+    assert fold["testing_accuracy"].between(0, 1).all() and fold["testing"].map(len).eq(tested).all()
+    lacking = [f"SqueezeNet 1.1, {HOLD_OUT_BY_PATIENT}, Whole"]
+    lacking += ["SqueezeNet 1.1, fold-2, 1", "SqueezeNet 1.1, fold-2, Whole"]
+    assert backbone_comparison.missing(setup) == lacking
     assert len(backbone_comparison.collect(setup.folder, setup.profile.comparison)) == 4
 
 
 def test_all_units_are_trained_here_unless_they_are_jobs_of_their_own(setup, with_comparison):
     setup = with_comparison(setup, fine_tuned_blocks=(5,), iterations={"default": 1}, folds=0)
     assert not len(backbone_comparison.train_all(with_comparison(setup, units=True)))
-    assert backbone_comparison.train_all(setup)["evaluation"].tolist() == ["hold-out"]
+    assert set(backbone_comparison.train_all(setup)["evaluation"]) == {HOLD_OUT, HOLD_OUT_BY_PATIENT}
     assert backbone_comparison.missing(setup) == []
+    plain = with_comparison(setup, validation_by_patient=False)
+    assert backbone_comparison.train_all(plain)["evaluation"].tolist() == [HOLD_OUT]
+
+
+def test_validation_by_patient_shares_no_patient_trains_whole_networks_only_and_tests_nothing(setup, with_comparison):
+    setup, manifest = with_comparison(setup, iterations={"default": 1}, folds=0), setup.data.manifest
+    fit_on, validation, _ = backbone_comparison.split(setup, HOLD_OUT_BY_PATIENT)
+    fitted, held = (set(manifest["patient_id"].iloc[part.rows]) for part in (fit_on, validation))
+    assert fitted and held and not fitted & held
+    by_image = (set(manifest["patient_id"].iloc[part.rows]) for part in backbone_comparison.split(setup)[:2])
+    assert set.intersection(*by_image), "as printed, images of a patient are on both sides"
+    rows = backbone_comparison.train_unit(setup, "squeezenet1_1", HOLD_OUT_BY_PATIENT)
+    assert rows["fine_tuned_blocks"].tolist() == [5] and rows["testing_accuracy"].isna().all()
+    judged = pd.DataFrame(list(rows.loc[0, "validation"]))
+    assert rows.loc[0, "validation_accuracy"] == judged["predicted"].eq(judged["reference"]).mean()
+    assert set(judged["patient_id"]) == held and {"smear_id", "site"} <= set(judged)
+    assert backbone_comparison.missing(setup) == ["SqueezeNet 1.1, hold-out, 1", "SqueezeNet 1.1, hold-out, Whole"]
+    none = backbone_comparison.train_unit(
+        with_comparison(setup, fine_tuned_blocks=(1,)), "squeezenet1_1", HOLD_OUT_BY_PATIENT
+    )
+    assert not len(none) and "key" in none, "a unit without a whole network leaves an empty list"
+
+
+def test_a_file_of_another_format_is_trained_again(setup, with_comparison, monkeypatch):
+    setup = with_comparison(setup, iterations={"default": 1}, fine_tuned_blocks=(5,))
+    new = backbone_comparison.train_unit(setup, "squeezenet1_1")["key"]
+    monkeypatch.setattr(backbone_comparison, "ROW_FORMAT", 1)
+    assert backbone_comparison.train_unit(setup, "squeezenet1_1")["key"].ne(new).all()
 
 
 def test_a_unit_that_was_cut_short_ends_with_the_numbers_of_an_undisturbed_one(setup, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.experiments import classical, colour_and_size
 from alnet_lib.experiments.datasets import COLOUR_BINS, described
 
+MEAN = "mean_sensitivity"
 RNG = np.random.default_rng(11)
 
 
@@ -57,11 +58,27 @@ def test_a_rare_class_does_not_stop_the_search(cells):
     assert len(fitted.predict(values)) == 300
 
 
-def test_sensitivities_of_a_row_by_hand():
-    reference, predicted = ["lymphocyte"] * 4 + ["monocyte"] * 2, ["lymphocyte"] * 3 + ["monocyte"] * 3
-    rows = pd.DataFrame({"reference": [reference], "predicted": [predicted]}, index=["LDA"])
+def test_sensitivities_of_a_row_by_hand_and_over_patients():
+    """60 lymphocytes of 6 patients, 3 of 4 right in all; 2 monocytes of one patient."""
+    people = pd.DataFrame({"patient_id": [*np.repeat([f"p{i}" for i in range(6)], 10), "p9", "p9"]})
+    reference = np.array(["lymphocyte"] * 60 + ["monocyte"] * 2)
+    predicted = np.array(["lymphocyte"] * 45 + ["monocyte"] * 17)
+    rows = pd.DataFrame({"testing": [classical.records(people, reference, predicted)]}, index=["LDA"])
     found = classical.sensitivities(rows)
-    assert found["value"].to_dict() == {"lymphocyte": 75.0, "monocyte": 100.0}
+    assert {name: one.estimate for name, one in found.items()} == {"lymphocyte": 0.75, "monocyte": 1.0}
+    assert found["lymphocyte"].n_patients == 6 and found["lymphocyte"].design_effect > 5
+    assert not found["monocyte"].given and found["monocyte"].n_patients == 1
+    assert classical.accuracies(rows)["LDA"].estimate == pytest.approx(47 / 62)
+
+
+def test_records_survive_a_file_and_keep_what_intervals_read(tmp_path):
+    cells = pd.DataFrame({"image_id": ["a"], "patient_id": ["p"], "smear_known": [False], "site": ["s"]}, index=[7])
+    kept = classical.records(cells, np.array(["monocyte"]), np.array(["lymphocyte"]))
+    pd.DataFrame({"testing": [kept]}).to_parquet(tmp_path / "rows.parquet")
+    back = pd.DataFrame(list(pd.read_parquet(tmp_path / "rows.parquet").loc[0, "testing"]))
+    assert back.to_dict("records") == [
+        {"patient_id": "p", "smear_known": False, "site": "s", "reference": "monocyte", "predicted": "lymphocyte"}
+    ]
 
 
 @pytest.fixture
@@ -74,25 +91,27 @@ def test_the_comparison_is_fitted_on_training_and_judged_on_testing_images(setup
     rows = classical.compare(setup, features)
     test = setup.data.manifest["split"].eq("test")
     assert rows.index.tolist() == ["LDA", "Bayes"]
-    assert rows["accuracy"].gt(80).all() and rows["reference"].map(len).eq(test.sum()).all()
+    assert rows["accuracy"].gt(80).all() and rows["testing"].map(len).eq(test.sum()).all()
     assert (
         rows["not_segmented"].eq((features["segmented"][test] == 0).sum()).all() and (rows["low"] < rows["high"]).all()
     )
-    pd.testing.assert_frame_equal(
-        classical.saved(setup.folder).drop(columns=classical.LISTS), rows.drop(columns=classical.LISTS)
-    )
-    assert not set(classical.LISTS) & set(classical.listed(rows).frame)
-    assert "table_12.LDA.accuracy" in {value.key for value in classical.values(rows)}
+    assert rows["patients"].eq(setup.data.manifest[test]["patient_id"].nunique()).all()
+    saved = classical.saved(setup.folder)
+    pd.testing.assert_frame_equal(saved.assign(testing=saved["testing"].map(list)), rows)
+    assert "testing" not in classical.listed(rows).frame
+    accuracy = classical.accuracies(saved)["LDA"].scaled(100)
+    assert rows.loc["LDA", ["accuracy", "low", "high"]].tolist() == [accuracy.estimate, accuracy.low, accuracy.high]
     swapped = setup.data.manifest.assign(cell_type=setup.data.manifest["cell_type"].where(~test, "lymphocyte"))
     classical.METHODS.pop("Bayes")
     other = classical.compare(replace(setup, data=setup.data.with_manifest(swapped)), features)
-    assert other.loc["LDA", "predicted"] == rows.loc["LDA", "predicted"], "testing labels are not learned from"
+    before, after = ([one["predicted"] for one in found.loc["LDA", "testing"]] for found in (rows, other))
+    assert before == after, "testing labels are not learned from"
 
 
 def test_nothing_to_compare_passes_through(setup, features, fast):
     one = replace(setup, data=setup.data.with_manifest(setup.data.manifest.assign(cell_type="lymphocyte")))
     rows = classical.compare(one, features)
-    assert isinstance(rows, Unavailable) and classical.listed(rows) is rows and classical.values(rows) == ()
+    assert isinstance(rows, Unavailable) and classical.listed(rows) is rows and classical.accuracies(rows) is rows
     assert classical.sensitivities(rows) is rows and isinstance(classical.saved(one.folder), Unavailable)
     assert isinstance(classical.importance(one, features), Unavailable)
 
@@ -115,11 +134,12 @@ def test_apl_is_told_from_aml_by_features_of_training_patients(setup, features):
 
 def test_colour_and_size_are_judged_like_any_method(setup, features):
     found = colour_and_size.baseline(setup, features)
-    assert found.frame["task"].tolist() == ["module 1", "six groups"] and found.frame["accuracy"].gt(90).all()
-    assert [value.key for value in found.values] == ["floor.module_1.accuracy", "floor.six_groups.accuracy"]
+    keys = [f"floor.{task}.{measure}" for task in ("module_1", "six_groups") for measure in ("accuracy", MEAN)]
+    assert [value.key for value in found.values] == keys and found.frame["value"].gt(90).all()
+    assert all(value.n_patients == 10 and value.ci_low < value.reproduced for value in found.values)
     cells = described(setup.data, features)
     row = classical.judge(colour_and_size.ColourAndSize(), cells, colour_and_size.TASKS["module 1"])
-    assert row["accuracy"] == found.frame["accuracy"].iloc[0]
+    assert row["accuracy"] == found.frame["value"].iloc[0]
     assert set(row) == set(
         classical.judge(classical.Handcrafted("LDA", setup.profile.classical, 1), cells, colour_and_size.MODULE_1)
     )

@@ -9,6 +9,7 @@ import torch
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULE_2
 from alnet_lib.experiments import datasets, module_training
+from alnet_lib.imaging import augmentation
 from alnet_lib.training import fitting
 
 
@@ -54,3 +55,31 @@ def test_a_task_without_two_classes_says_what_is_lacking(setup):
     data = setup.data.with_manifest(setup.data.manifest.replace({"cell_type": {"b_lymphoblast": "myeloblast"}}))
     found = module_training.train(replace(setup, data=data), MODULE_2, setup.profile.module_2)
     assert isinstance(found, Unavailable) and "lacks B-Lymphoblasts" in found.reason
+
+
+def test_a_training_on_given_images_draws_by_its_name_and_seed(setup, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(module_training, "begin", lambda profile, backbone, images, *, name: drawn.append(name))
+    monkeypatch.setattr(
+        fitting, "fit", lambda network, images, plan, held, opts, **_: drawn.append((plan, len(held), opts))
+    )
+    images = datasets.labelled(setup.data, MODULE_1)
+    for seed, jitter in ((0, None), (0, 0.25), (1, None)):
+        module_training.fitted(setup, MODULE_1, images, setup.profile.module_1, name="study", jitter=jitter, seed=seed)
+    assert drawn[::2] == ["study/module_1", "study/module_1", "study/module_1/seed 1"]
+    (plain, held, first), (_, _, jittered), (other, _, second) = drawn[1::2]
+    expected = augmentation.balancing_plan(
+        images.labels, setup.profile.module_1.upsample_target, setup.profile.generator("study/plan/module_1"),
+        augmentations_per_image=setup.profile.augmentations_per_image, rotation=setup.profile.rotation,
+    )  # fmt: skip
+    np.testing.assert_array_equal(plain.source, expected.source)
+    assert first.seed == setup.profile.torch_seed("training/study/module_1") % (1 << 31) != second.seed and not held
+    assert jittered == replace(first, colour_jitter=0.25)
+    assert not np.array_equal(plain.source, other.source)
+    same = [module_training.fitted_key(setup, MODULE_1, images, setup.profile.module_1, name="study") for _ in "ab"]
+    keys = {
+        *same,
+        module_training.fitted_key(setup, MODULE_1, images, setup.profile.module_1, name="study", seed=1),
+        module_training.fitted_key(setup, MODULE_1, images.take(np.arange(9)), setup.profile.module_1, name="study"),
+    }
+    assert len(keys) == 3

@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -13,7 +14,9 @@ import pytest
 from alnet_lib import paper
 from alnet_lib.figures import display, tables
 from alnet_lib.paper import values
-from alnet_lib.report import rendering
+from alnet_lib.paper.values import Value
+from alnet_lib.report import gallery, rendering
+from alnet_lib.statistics.intervals import Interval
 from alnet_lib.workflow import provenance, recorder
 
 NASTY = '<script>alert("x")</script>'
@@ -66,6 +69,37 @@ def test_long_names_may_wrap_and_short_ones_and_numbers_do_not():
     text = tables.html_table(frame, caption="", index=False)
     assert "table_<wbr>05.<wbr>vgg16.<wbr>training_<wbr>minutes" in text and ">a.b_c<" in text and ">1.25<" in text
     assert "<script>" not in text and len(_Page(text).all("wbr")) == text.count("<wbr>")
+
+
+def test_missing_ends_of_an_interval_are_empty_and_names_lose_their_underscores():
+    ends = Interval(0.9, float("nan"), float("nan"), "", 3, design_effect=float("nan")).columns()
+    frame = pd.DataFrame([{"rate": 90.0, **ends}, {"rate": 80.0, **ends, "low": 70.5, "high": 88.0}])
+    frame["mixed"] = pd.Series([float("nan"), "x"], dtype=object)
+    text = tables.html_table(frame, caption="")
+    assert "nan" not in text.lower() and ">70.5<" in text and "design effect" in text and "_" not in text
+    assert "none: fewer than 5 patients" in text
+
+
+def test_what_stands_behind_a_number_reaches_the_files(tmp_path):
+    interval = Interval(0.845, 0.808, 0.887, "Korn-Graubard over patients", 24, 30, 900, 2.5)
+    few = Interval(0.9, float("nan"), float("nan"), "", 3)
+    made = (Value.of("text.module_1.accuracy", interval), Value.of("own", few, "%"))
+    recorder.write_item(tmp_path, recorder.Item("table_08", "", "table", "reproduced", notebook="03", values=made))
+    recorder.collect(tmp_path)
+    alone = json.loads((tmp_path / "items" / "table_08.json").read_text())
+    every = json.loads((tmp_path / "results.json").read_text())["items"]
+    for found in (alone, next(item for item in every if item["id"] == "table_08")):
+        first, second = found["values"]
+        assert first["interval"] == "Korn-Graubard over patients" and first["ci_low"] == pytest.approx(80.8)
+        assert [first[name] for name in ("n_patients", "n_smears", "n_cells", "design_effect")] == [24, 30, 900, 2.5]
+        assert second["n_patients"] == 3 and second["n_smears"] is None and second["interval"] == ""
+        assert second["ci_low"] is None and second["ci_high"] is None and second["design_effect"] is None
+
+
+def test_a_cell_without_a_label_of_the_five_classes_says_so():
+    cell = SimpleNamespace(source="", p=0.9, predicted="blast", reference=float("nan"))
+    shown = gallery._cell(cell)
+    assert shown["reference_label"] == "no label" and shown["correct"] is None and shown["reference"] == ""
 
 
 def test_items_come_back_in_the_papers_order_and_nan_becomes_null(tmp_path):
@@ -135,7 +169,26 @@ def test_the_index_has_an_entry_for_every_table_and_figure(rendered):
     text = (rendered / "index.html").read_text(encoding="utf-8")
     for id in paper.ITEMS:
         assert display.label(id) in text
-    assert "notebook 07_scorecard has not run" in text
+    assert "alnet reproduce --cohort" in text and "--until 07_scorecard" in text
+    assert "20 have not run yet" in text and "unavailable on this cohort" not in text
+
+
+def test_the_index_counts_verdicts_and_shows_interval_and_patients_with_each_number(rendered):
+    run = rendered.parent
+    interval = Interval(0.845, 0.808, 0.887, "Korn-Graubard over patients", 24, 30, 900, 2.5)
+    made = (Value.of("text.module_1.accuracy", interval), Value.of("own.rate", interval, "%"))
+    recorder.write_item(
+        run, recorder.Item("table_08", "Rates", "table", "reproduced", notebook="03_alnet_training", values=made)
+    )
+    recorder.write_item(
+        run, recorder.Item("table_07b", "Lineage", "table", "unavailable", "no B", notebook="03_alnet_training")
+    )
+    text = rendering.render(run).parent.joinpath("index.html").read_text(encoding="utf-8")
+    counts = paper.coverage(paper.scorecard(recorder.read_items(run), "private"))
+    assert f"{counts['agrees']} agree, {counts['differs']} differ" in text and counts["differs"]
+    assert text.count("84.5 (80.8 to 88.7 over 24 patients)") == 2
+    assert "section 3.2: module 1, accuracy" in text and ">own rate<" in text
+    assert "Unavailable: no B" in text and "1 is unavailable on this cohort" in text and "18 have not run yet" in text
 
 
 def test_the_gallerys_style_leaves_the_notebooks_cells_alone():
@@ -148,7 +201,7 @@ def test_a_caution_of_combined_sources_stands_on_every_page(rendered, monkeypatc
     assert not any("caution" in path.read_text(encoding="utf-8") for path in rendered.glob("*.html"))
     monkeypatch.setattr(rendering.cautions, "caution", lambda run_dir: NASTY)
     pages = list(rendering.render(rendered.parent).parent.glob("*.html"))
-    assert len(pages) == 2
+    assert len(pages) == 3
     for path in pages:
         text = path.read_text(encoding="utf-8")
         assert 'class="banner caution"' in text and "&lt;script&gt;alert" in text and "<script>alert" not in text

@@ -6,6 +6,16 @@ import pytest
 
 from alnet_lib.statistics import classification
 
+
+def cells(reference, predicted, patients=None):
+    patients = range(len(reference)) if patients is None else patients
+    return pd.DataFrame({"reference": list(reference), "predicted": list(predicted), "patient_id": list(patients)})
+
+
+def correct(counts):
+    return sum(counts.loc[name, name] for name in counts.index) / counts.to_numpy().sum()
+
+
 FIVE = ["LY", "MO", "RL", "APL", "BL"]
 # Table 7A in percent of the reference class; its first row as printed adds to 100.9.
 TABLE_7A = [
@@ -35,7 +45,7 @@ def test_module_1s_printed_rates_follow_from_its_printed_matrix_as_far_as_they_a
     printed = pd.Series(TABLE_8["precision"], FIVE)
     assert rates.loc[others, "precision"].to_numpy() == pytest.approx(printed[others].to_numpy(), abs=0.25)
     assert rates.loc["MO", "precision"] == pytest.approx(91.9, abs=0.05)
-    assert classification.accuracy(counts)[0] * 100 == pytest.approx(94.2, abs=0.2)
+    assert correct(counts) * 100 == pytest.approx(94.2, abs=0.2)
 
 
 def test_the_printed_specificity_of_aml_leaves_the_unknown_smear_out():
@@ -48,7 +58,7 @@ def test_the_printed_specificity_of_aml_leaves_the_unknown_smear_out():
     assert of_aml(counts)["specificity"] == pytest.approx(100 * 25 / 27)
     assert of_aml(counts.drop(columns="UNK"))["specificity"] == pytest.approx(92.3, abs=0.05)
     assert of_aml(counts)["precision"] == pytest.approx(93.7, abs=0.06)
-    assert classification.accuracy(counts)[0] * 100 == pytest.approx(94.7, abs=0.05)
+    assert correct(counts) * 100 == pytest.approx(94.7, abs=0.05)
 
 
 def test_counts_percent_and_rates_by_hand():
@@ -60,7 +70,7 @@ def test_counts_percent_and_rates_by_hand():
     assert rates["b", "precision"] == pytest.approx(2 / 4)
     assert rates["c", "sensitivity"] == 0
     assert np.isnan(rates["c", "precision"]), "nothing was predicted c, so its precision is undefined, not 0"
-    assert classification.accuracy(counts)[0] == pytest.approx(4 / 6)
+    assert correct(counts) == pytest.approx(4 / 6)
 
 
 def test_module_2s_printed_rates_follow_from_its_printed_matrix():
@@ -71,7 +81,7 @@ def test_module_2s_printed_rates_follow_from_its_printed_matrix():
     assert rates["M", "specificity"] == pytest.approx(82.0, abs=0.05)
     assert rates["M", "precision"] == pytest.approx(80.7, abs=0.05)
     assert rates["B", "precision"] == pytest.approx(99.4, abs=0.05)
-    assert classification.accuracy(counts)[0] * 100 == pytest.approx(89.5, abs=0.05)
+    assert correct(counts) * 100 == pytest.approx(89.5, abs=0.05)
 
 
 def test_a_class_without_cells_has_undefined_sensitivity_and_percent():
@@ -79,7 +89,7 @@ def test_a_class_without_cells_has_undefined_sensitivity_and_percent():
     assert classification.percent(counts).loc["b"].isna().all()
     rates = classification.rates(counts).set_index(["class", "rate"])
     assert np.isnan(rates.loc[("b", "sensitivity"), "value"])
-    assert classification.accuracy(classification.confusion([], [], ["a"]))[3] == 0
+    assert np.isnan(classification.accuracy(cells([], [])).estimate)
 
 
 def test_unknown_counts_against_sensitivity_and_for_specificity():
@@ -88,7 +98,7 @@ def test_unknown_counts_against_sensitivity_and_for_specificity():
     assert rates["a", "sensitivity"] == 0.5
     assert rates["b", "sensitivity"] == 0
     assert rates["b", "specificity"] == 1
-    assert classification.accuracy(counts)[0] == pytest.approx(1 / 3)
+    assert correct(counts) == pytest.approx(1 / 3)
 
 
 def test_a_cell_of_a_new_class_changes_no_other_classes_sensitivity():
@@ -109,7 +119,7 @@ def test_perfect_and_always_wrong_classifiers(predicted, value):
     rates = classification.rates(counts).set_index("rate")["value"]
     assert (rates[["sensitivity", "precision"]] == value).all()
     assert (rates["specificity"] == (1.0 if value else 0.5)).all()
-    assert classification.accuracy(counts)[0] == value
+    assert correct(counts) == value
 
 
 def test_order_of_cells_changes_no_count_and_every_cell_is_counted_once():
@@ -124,20 +134,41 @@ def test_order_of_cells_changes_no_count_and_every_cell_is_counted_once():
     assert classification.percent(counts).sum(axis=1).to_numpy() == pytest.approx(100)
 
 
-def test_every_interval_holds_its_value():
-    counts = classification.confusion(list("aaabbbcc"), list("aabbbacb"), list("abc"))
-    table = classification.rates(counts)
-    assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
-    assert ((table["successes"] / table["n"]) == table["value"]).all()
+def test_rates_over_patients_are_those_of_the_matrix_and_hold_their_value():
+    """Every class and rate, a rejected prediction among them; a rate without a denominator has no interval."""
+    rng = np.random.default_rng(5)
+    frame = cells(rng.choice(list("abc"), 90), rng.choice(list("abc?"), 90), np.repeat(range(9), 10))
+    frame.loc[frame["predicted"].eq("c"), "predicted"] = "?"
+    counts = classification.confusion(frame["reference"], frame["predicted"], list("abc"), ["?"])
+    expected = classification.rates(counts).set_index(["class", "rate"])
+    found = classification.rate_intervals(frame, list("abc"))
+    assert set(found) == set(expected.index)
+    for key, line in expected.iterrows():
+        assert found[key].estimate == pytest.approx(line["value"], nan_ok=True), key
+        assert found[key].n_patients <= 9
+        if np.isnan(line["value"]):
+            assert not found[key].given
+        else:
+            assert found[key].low <= line["value"] <= found[key].high
+            assert line["successes"] / line["n"] == line["value"]
+
+
+def test_accuracy_and_mean_sensitivity_by_hand():
+    """Class a: 3 of 4, class b: 1 of 2; six patients."""
+    frame = cells("aaaabb", "aaabba")
+    assert classification.accuracy(frame).estimate == pytest.approx(4 / 6)
+    found = classification.mean_sensitivity(frame)
+    assert found.estimate == pytest.approx((3 / 4 + 1 / 2) / 2) and found.low < found.estimate < found.high
+
+
+def test_the_interval_of_an_accuracy_is_over_patients_not_cells():
+    """200 cells of 8 patients whose cells are alike: far wider than Wilson over cells (0.61 to 0.74)."""
+    patients = np.repeat(range(8), 25)
+    frame = cells(np.full(200, "a"), np.where(patients < 5.4, "a", "b"), patients)
+    found = classification.accuracy(frame)
+    assert found.high - found.low > 0.5 and found.n_patients == 8
 
 
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="blaster"):
         classification.confusion(["a"], ["blaster"], ["a"])
-
-
-def test_wilson_interval_of_known_values():
-    # Newcombe, Stat. Med. 17:857 (1998), table I: 81 of 263 gives 0.2553 to 0.3662; 0 of 20 gives 0 to 0.1611.
-    assert classification.interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
-    assert classification.interval(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
-    assert all(np.isnan(classification.interval(0, 0)))

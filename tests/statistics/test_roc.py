@@ -36,15 +36,11 @@ def test_auc_and_hand_till_equal_scikit_learns(seed):
 
 
 @pytest.mark.parametrize("case", PROC.values(), ids=PROC)
-def test_pROC_gives_the_same_areas_and_the_same_delong_test(case):
+def test_pROC_gives_the_same_areas(case):
     shares, reference = pd.DataFrame(case["shares"]), pd.Series(case["truth"])
     result = roc.multiclass_roc(reference, shares)
     assert result.hand_till == pytest.approx(case["M"], abs=1e-9)
     assert {name: c.auc for name, c in result.classes.items()} == pytest.approx(case["one_vs_rest"], abs=1e-9)
-    test = roc.delong(reference == "abnormal_promyelocyte", shares["abnormal_promyelocyte"], case["share_2"])
-    assert test.aucs == pytest.approx(case["delong"]["aucs"], abs=1e-9)
-    assert test.p == pytest.approx(case["delong"]["p"], abs=1e-6)
-    assert (test.low, test.high) == pytest.approx(case["delong"]["difference"], abs=1e-6)
 
 
 @pytest.mark.parametrize("separation", [0.0, 0.3, 1.5])
@@ -112,52 +108,3 @@ def test_a_missing_class_is_left_out_and_one_class_is_refused():
     assert set(roc.multiclass_roc(reference[kept], shares[kept]).classes) == {"a", "b"}
     with pytest.raises(ValueError, match="two classes"):
         roc.multiclass_roc(reference[reference == "a"], shares[reference == "a"])
-
-
-def test_auc_interval_holds_the_auc_and_is_certain_of_perfect_separation():
-    frame = pd.DataFrame({"patient": range(40), "case": [True] * 15 + [False] * 25})
-    frame["score"] = np.random.default_rng(0).normal(frame["case"], 1.0)
-    low, high = roc.auc_interval(
-        frame, "case", "score", cluster="patient", replicates=200, rng=np.random.default_rng(1)
-    )
-    assert low < roc_auc_score(frame["case"], frame["score"]) < high
-    frame["score"] = frame["case"].astype(float)
-    assert roc.auc_interval(frame, "case", "score", cluster="patient", replicates=50, rng=np.random.default_rng(1)) == (
-        1.0,
-        1.0,
-    )
-
-
-def test_auc_interval_needs_both_sides_and_whole_rows():
-    frame = pd.DataFrame({"patient": [1, 2, 3], "case": [True] * 3, "score": [0.1, 0.2, 0.3]})
-    options = {"cluster": "patient", "replicates": 5, "rng": np.random.default_rng(0)}
-    with pytest.raises(ValueError, match="cases and controls"):
-        roc.auc_interval(frame, "case", "score", **options)
-    frame["case"] = [True, False, True]
-    frame.loc[0, "score"] = np.nan
-    with pytest.raises(ValueError, match="score"):
-        roc.auc_interval(frame, "case", "score", **options)
-
-
-def test_a_score_differs_from_itself_by_nothing_and_from_noise_by_something():
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"patient": range(60), "case": [True] * 25 + [False] * 35})
-    frame["good"], frame["noise"] = rng.normal(2.0 * frame["case"], 1.0), rng.normal(size=60)
-    options = {"cluster": "patient", "replicates": 200}
-    same = roc.auc_difference(frame, "case", ("good", "good"), rng=np.random.default_rng(1), **options)
-    assert same == (0, 0, 0)
-    difference, low, high = roc.auc_difference(
-        frame, "case", ("good", "noise"), rng=np.random.default_rng(1), **options
-    )
-    assert 0 < low < difference < high
-    # With one cell a patient the bootstrap and DeLong's interval estimate the same thing.
-    test = roc.delong(frame["case"], frame["good"], frame["noise"])
-    assert test.difference == pytest.approx(difference)
-    assert (low, high) == pytest.approx((test.low, test.high), abs=0.06)
-
-
-def test_delong_of_a_score_with_itself_is_undefined_and_of_one_case_refused():
-    reference, score = np.array([True, True, False, False]), np.array([0.9, 0.2, 0.3, 0.1])
-    assert np.isnan(roc.delong(reference, score, score).p)
-    with pytest.raises(ValueError, match="two cases"):
-        roc.delong(reference[1:], score[1:], score[1:])

@@ -55,7 +55,7 @@ def test_unknown_steps_and_profiles_are_refused_with_what_is_known(tmp_path):
 
 
 def test_snakemake_reads_the_workflow_and_has_a_rule_for_every_step(tmp_path, capfd):
-    assert reproduce(tmp_path / "run", cohort="synthetic", profile="smoke", cores=2, dry_run=True) == 0
+    assert reproduce(tmp_path / "run", cohort="synthetic", profile="paper", cores=2, dry_run=True) == 0
     told = "".join(capfd.readouterr())
     for rule in [*(step.rule for step in STEPS.values()), "comparison_unit", "report"]:
         assert f"rule {rule}:" in told, rule

@@ -12,7 +12,7 @@ from alnet_lib.core.outcomes import MissingArtefact, Unavailable
 from alnet_lib.core.vocabulary import MODULE_1_CLASSES
 from alnet_lib.paper.items import ITEMS
 from alnet_lib.paper.values import Result, Value
-from alnet_lib.workflow.run import MANIFEST, PREDICTIONS, Run
+from alnet_lib.workflow.run import CROSS_FITTED, MANIFEST, NOT_CROSS_FITTED, PREDICTIONS, Run
 
 NOTEBOOK = "04_smear_roc"
 
@@ -127,7 +127,13 @@ def test_the_marker_changes_with_the_results_and_with_nothing_else(run):
     assert len(seen | {_finished(run)}) == 5
 
 
-@pytest.mark.parametrize(("notebook", "artefact"), [("01_data_audit", MANIFEST), ("03_alnet_training", PREDICTIONS)])
+@pytest.mark.parametrize(
+    ("notebook", "artefact"),
+    [
+        ("01_data_audit", MANIFEST),
+        *(("03_alnet_training", made) for made in (PREDICTIONS, CROSS_FITTED, NOT_CROSS_FITTED)),
+    ],
+)
 def test_the_marker_changes_with_the_artefact_that_the_notebook_makes(run, notebook, artefact):
     own = Run.open(notebook, profile="smoke", run_dir=str(run.dir))
     own_before, other_before = _finished(own), _finished(run)
@@ -147,6 +153,22 @@ def test_predictions_come_back_and_what_is_missing_names_the_command(run, twin):
     with pytest.raises(SchemaError, match="lacks the column `p1_blast`"):
         run.save_predictions(cells.drop(columns="p1_blast"))
     pd.testing.assert_frame_equal(run.predictions(), cells)
+
+
+def test_cross_fitted_predictions_come_back_or_the_reason_why_there_are_none(run, twin):
+    with pytest.raises(MissingArtefact, match="--until 03_alnet_training"):
+        run.cross_fitted()
+    cells = twin.manifest.head(3).assign(**{f"p1_{name}": 0.2 for name in MODULE_1_CLASSES}, eligible=True, fold=1)
+    run.save_cross_fitted(cells)
+    pd.testing.assert_frame_equal(run.cross_fitted(), cells)
+    with pytest.raises(SchemaError, match=r"cross-fitted predictions has 1 problems:\n.*`p1_blast`"):
+        run.save_cross_fitted(cells.drop(columns="p1_blast"))
+    pd.testing.assert_frame_equal(run.cross_fitted(), cells)
+    reason = Unavailable("fewer than two patients have “é”")
+    run.save_cross_fitted(reason)
+    assert run.cross_fitted() == reason and not (run.dir / CROSS_FITTED).exists()
+    run.save_cross_fitted(cells)
+    pd.testing.assert_frame_equal(run.cross_fitted(), cells)
 
 
 def test_an_unknown_notebook_is_refused(tmp_path):

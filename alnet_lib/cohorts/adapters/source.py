@@ -44,7 +44,8 @@ class Source:
     mapping : mapping of str to str
         The source's name of a cell to the cell type, whatever the diagnosis.
     immature : mapping of (str, str) to str
-        Diagnosis and the source's name of a cell to the cell type, for the cells that vote.
+        Diagnosis and the source's name of a cell to the cell type, for the cells that vote; an empty cell type has no
+        label: it votes and trains nothing.
     why : mapping of str to str
         Why each name is mapped as it is, or left out.
     counts : mapping of str to int
@@ -103,10 +104,10 @@ class Source:
     @property
     def cell_types(self) -> str:
         """The labelled cell types, in words."""
-        there = {*self.mapping.values(), *self.immature.values()}
+        there = {*self.mapping.values(), *self.immature.values()} - {""}
         if self.kind != "public" or there == {*CELL_TYPES}:
             return "all seven"
-        return ", ".join(LABELS[name] for name in CELL_TYPES if name in there) or "unlabelled"
+        return ", ".join(LABELS[name] for name in CELL_TYPES if name in there) or "no label"
 
 
 SOURCES: dict[str, Source] = {}

@@ -18,6 +18,9 @@ SPLITS = ("train", "test")
 NAMES = {label: name for name, label in LABELS.items()}
 """Label -> name of a cell type or class."""
 
+NO_LABEL = "no label"
+"""Row of the images that have none of the seven cell types."""
+
 
 def _home(cohort: Cohort) -> pd.DataFrame:
     """Images of training and testing; smear and patient are missing where the source does not identify them."""
@@ -35,6 +38,32 @@ def _counts(manifest: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return frame
 
 
+def unlabelled(cohort: Cohort) -> tuple[int, str]:
+    """Count the images of training and testing without a label, and say how the tables count them.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        A cell without a label has an empty `cell_type`; it may vote.
+
+    Returns
+    -------
+    tuple of (int, str)
+        Their number, and a sentence to put behind a caption (with a space before it); empty where there is none.
+    """
+    home = _home(cohort)
+    without = home[home["cell_type"].eq("")]
+    if not len(without):
+        return 0, ""
+    flags = without[[column for column in ("immature", "smear_known") if column in without]]
+    voting = int(flags.astype(bool).all(axis=1).sum())
+    note = (
+        f" {len(without):,} images have no label: they count by diagnosis (Table 1), but have no class (Tables 2 and "
+        f"6); {voting:,} of them vote."
+    )
+    return len(without), note
+
+
 def table_1(cohort: Cohort) -> Result:
     """Patients and images by diagnosis and WHO subtype (Table 1).
 
@@ -47,13 +76,14 @@ def table_1(cohort: Cohort) -> Result:
     -------
     Result
         Index diagnosis, subtype and a total; columns `patients`, `images_train`, `images_test`. Controls are left out,
-        as in the paper.
+        as in the paper. Images without a label are counted: their patient has a diagnosis. Facts: `unlabelled`, their
+        number, and `note`, of `unlabelled`.
     """
     manifest = cohort.identified[cohort.identified["diagnosis"].ne("control")]
     frame = _counts(manifest, ["diagnosis", "subtype"])[["patients", "images_train", "images_test"]]
     frame.loc[("total", ""), :] = frame.sum()
     frame = frame.astype(int)
-    return Result(frame, tuple(_values(frame, "table_01")))
+    return Result(frame, tuple(_values(frame, "table_01")), _facts(cohort))
 
 
 def table_2(cohort: Cohort) -> Result:
@@ -67,15 +97,21 @@ def table_2(cohort: Cohort) -> Result:
     Returns
     -------
     Result
-        Index cell type and a total; the values include the totals that the paper prints in its text.
+        Index cell type and a total of the labelled images; below it, where there are any, `no label`: images that have
+        none of the seven types, train nothing and are judged by nothing at cell level, but may vote. The values include
+        the totals that the paper prints in its text. Facts as `table_1`.
     """
     frame = _counts(cohort.identified, ["cell_type"])
     order = [name for name in LABELS if name in frame.index]
-    frame = frame.loc[order, ["images_train", "images_test", "smears_train", "smears_test", "patients"]]
+    columns = ["images_train", "images_test", "smears_train", "smears_test", "patients"]
+    without = frame.reindex(columns=columns).loc[frame.index == ""]
+    frame = frame.loc[order, columns]
     frame.loc["total"] = frame.sum()
     frame.loc["total", "patients"] = _home(cohort)["patient_id"].nunique()
+    if len(without):
+        frame.loc[NO_LABEL] = without.iloc[0]
     shown = _beside(frame.astype(int), "02")
-    return Result(shown, (*_values(shown.rename(index=NAMES), "table_02"), *_totals(cohort)))
+    return Result(shown, (*_values(shown.rename(index=NAMES), "table_02"), *_totals(cohort)), _facts(cohort))
 
 
 def table_6(cohort: Cohort, profile: Profile) -> Result | Unavailable:
@@ -91,7 +127,8 @@ def table_6(cohort: Cohort, profile: Profile) -> Result | Unavailable:
     Returns
     -------
     Result or Unavailable
-        Index class, a module with fewer than two classes left out; unavailable where that leaves nothing.
+        Index class, a module with fewer than two classes left out; unavailable where that leaves nothing. Images
+        without a label have no class and are not counted. Facts as `table_1`.
     """
     parts = []
     for spec in MODULES:
@@ -106,7 +143,12 @@ def table_6(cohort: Cohort, profile: Profile) -> Result | Unavailable:
     if not parts:
         return Unavailable("the training split has fewer than two classes")
     shown = _beside(pd.concat(parts).astype(int), "06")
-    return Result(shown, tuple(_values(shown.rename(index=NAMES), "table_06")))
+    return Result(shown, tuple(_values(shown.rename(index=NAMES), "table_06")), _facts(cohort))
+
+
+def _facts(cohort: Cohort) -> dict[str, int | str]:
+    count, note = unlabelled(cohort)
+    return {"unlabelled": count, "note": note}
 
 
 def _beside(frame: pd.DataFrame, number: str) -> pd.DataFrame:
@@ -114,7 +156,9 @@ def _beside(frame: pd.DataFrame, number: str) -> pd.DataFrame:
     named = frame.rename(columns=str)
     for column in printed.columns:
         if column in frame:
-            named.insert(named.columns.get_loc(column) + 1, f"{column}, paper", printed[column])
+            # Counts stay whole where the paper has no such row.
+            own = printed[column].astype("Int64") if printed[column].isna().any() else printed[column]
+            named.insert(named.columns.get_loc(column) + 1, f"{column}, paper", own)
     named.index = pd.Index([LABELS.get(name, name) for name in frame.index], name="cell type")
     return named
 
@@ -239,8 +283,8 @@ def overview(cohort: Cohort) -> dict[str, int]:
     Returns
     -------
     dict
-        `images`, `smears`, `patients`, `unidentified` (images without a smear ID), and the facts of `both_sides`, 0
-        where there are no patient IDs.
+        `images`, `smears`, `patients`, `unidentified` (images without a smear ID), `unlabelled` (images without a
+        label, of all splits), and the facts of `both_sides`, 0 where there are no patient IDs.
     """
     named = cohort.identified.dropna(subset="smear_id")
     sides = both_sides(cohort)
@@ -250,5 +294,6 @@ def overview(cohort: Cohort) -> dict[str, int]:
         "smears": int(named["smear_id"].nunique()),
         "patients": int(named["patient_id"].nunique()),
         "unidentified": len(cohort.manifest) - len(named),
+        "unlabelled": int(cohort.manifest["cell_type"].eq("").sum()),
         **(none if isinstance(sides, Unavailable) else sides.facts),
     }

@@ -17,7 +17,7 @@ from alnet_lib.imaging.hashing import perceptual_hashes
 from alnet_lib.imaging.segmentation import across
 from alnet_lib.paper.values import Result
 
-UNLABELLED = "(unlabelled)"
+UNLABELLED = "no label"
 
 BLOCK = 2000
 """Images compared with all others at a time, so that memory stays below 100 MB."""
@@ -85,7 +85,8 @@ def near_duplicates(manifest: pd.DataFrame, pixels: np.ndarray, *, bits: int = 4
         for i, j in np.argwhere(distance <= bits):
             if start + i < j:
                 a, b = manifest.iloc[start + i], manifest.iloc[j]
-                apart = (a["split"] != b["split"], a["cell_type"] != b["cell_type"])
+                labelled = bool(a["cell_type"]) and bool(b["cell_type"])
+                apart = (a["split"] != b["split"], labelled and a["cell_type"] != b["cell_type"])
                 rows.append((a["path"], b["path"], int(distance[i, j]), *apart))
     pairs = pd.DataFrame(rows, columns=["first", "second", "bits", "across splits", "other cell type"])
     facts = {"pairs": len(pairs), "across_splits": int(pairs["across splits"].sum())}
@@ -226,7 +227,9 @@ def scale_findings(measured: Result) -> list[ScaleFinding]:
         found.append(ScaleFinding("red cells", source, width=wide, measured=int(n), warning=not usual))
     if len(judged) > 1 and judged.max() > SCALES_APART * judged.min():
         found.append(_apart("red cells differ", judged))
-    for cell_type, own in frame[frame["cells"].ge(CELLS_ENOUGH)].groupby("cell type"):
+    for cell_type, own in frame[frame["cells"].ge(CELLS_ENOUGH) & frame["cell type"].ne(UNLABELLED)].groupby(
+        "cell type"
+    ):
         size = own.set_index("source")["cell"]
         if len(size) > 1 and size.max() > TYPES_APART * size.min():
             found.append(_apart("cells differ", size, cell_type))

@@ -1,12 +1,13 @@
 """Where in an image a module looks: Grad-CAM and integrated gradients (captum), and how much of it lies on the cell.
 
 Beyond the paper. An attribution map is believed only as far as its sanity check: the same method on the network with
-its random start must give another map (Adebayo et al., NeurIPS 2018).
+random weights must give another map (`randomisation`; Adebayo et al., NeurIPS 2018).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cv2
@@ -17,23 +18,31 @@ from captum.attr import IntegratedGradients, LayerGradCam
 from torch import Tensor, nn
 
 from alnet_lib.cohorts.manifest import Cohort
-from alnet_lib.core.outcomes import Unavailable, if_available
+from alnet_lib.core.outcomes import MissingArtefact, Unavailable
 from alnet_lib.core.profile import Profile
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULES, ModuleSpec
-from alnet_lib.evaluation.explanation.feature_maps import REPLICATES, networks
+from alnet_lib.evaluation.explanation import randomisation
 from alnet_lib.evaluation.explanation.regions import REGIONS, regions
 from alnet_lib.experiments.preparation import Setup
 from alnet_lib.imaging import augmentation
+from alnet_lib.networks import storage
 from alnet_lib.networks.network import Network
-from alnet_lib.paper.values import Result
-from alnet_lib.statistics import bootstrap
+from alnet_lib.paper.values import Result, Value
+from alnet_lib.statistics import intervals
+from alnet_lib.statistics.intervals import Interval
 
 STEPS = 8
 """Steps of the path integral of integrated gradients."""
 
 GRAD_CAM_BLOCK = 4
 """Block whose output Grad-CAM weighs; the last one is too coarse for small images."""
+
+CHECKED_CELLS = 24
+"""Cells of a module in the sanity check at most, of as many patients as possible: each is explained at seven steps."""
+
+ALL = "all"
+"""Name of the rows over all classes."""
 
 Method = Callable[[Network, np.ndarray, np.ndarray], np.ndarray]
 """(network, images, target classes) to maps, as `grad_cam`."""
@@ -68,7 +77,7 @@ def grad_cam(network: Network, pictures: np.ndarray, targets: np.ndarray) -> np.
         float32 (n, S, S), each map scaled to a maximum of 1, or 0 everywhere.
     """
     network.eval()
-    method = LayerGradCam(_OnImages(network), network.blocks[GRAD_CAM_BLOCK - 1])
+    method = LayerGradCam(_OnImages(network), network.blocks[min(GRAD_CAM_BLOCK, len(network.blocks)) - 1])
     found = method.attribute(augmentation.to_float(pictures), torch.tensor(targets), relu_attributions=True)
     size = (pictures.shape[2], pictures.shape[1])
     maps = [cv2.resize(m, size, interpolation=cv2.INTER_CUBIC) for m in found[:, 0].detach().numpy()]
@@ -152,30 +161,47 @@ def statistics(cohort: Cohort, setup: Setup, cells: pd.DataFrame) -> tuple[Resul
     Returns
     -------
     where : Result or Unavailable
-        One row a module, method and class: `module`, `method`, `class`, `cells`, the share in each of REGIONS in % with
-        95% bootstrap intervals over patients for nucleus and background, and each region's share of the area in %.
+        One row a module, method, class (and `all`) and region: `module`, `method`, `class`, `region`, `cells`,
+        `share, %` with the columns of its interval over patients, and `area, %`, the region's share of the image.
+        Values: `attribution.<module>.<method>.<region>`, over all cells.
     checks : Result or Unavailable
-        One row a module and method: `correlation` of the trained network's maps with those of the random start (mean of
-        Spearman's over cells), `cells`.
+        One row a module, method and step of the cascade (`randomisation.cascade`): `module`, `method`, `step` (the part
+        randomised, with all above it), `correlation` of the maps with the intact network's (Spearman, mean over cells)
+        with the columns of its interval over patients, `cells`. Values: `attribution_check.<module>.<method>.<step>`.
+        Facts: `verdict`, in words.
     """
     rows: list[dict[str, Any]] = []
     checks: list[dict[str, Any]] = []
+    values: list[Value] = []
+    checked: list[Value] = []
     for spec in MODULES:
         chosen = _chosen(setup.profile, cells, spec) if spec.predicts(cells) else cells.head(0)
         if not len(chosen):
             continue
-        before = networks(setup, spec)
-        own = {"trained": before.trained, "random start": before.original}
+        network = _trained(setup, spec)
         found = [regions(cohort, setup.profile, row) for row in chosen.to_dict("records")]
         pictures = np.asarray(setup.data.pixels[setup.data.rows_of(chosen["image_id"])])
+        targets = chosen["predicted"].map({label: i for i, label in enumerate(network.classes)}).to_numpy(np.int64)
         for name, method in METHODS.items():
-            where, check = _by_class(setup.profile, spec, chosen, pictures, found, own, name, method)
-            rows += where
-            checks.append(check)
+            own, measured = _by_class(spec, name, chosen, _in_batches(method, network, pictures, targets), found)
+            rows += own
+            values += measured
+        few = _spread(chosen, CHECKED_CELLS)
+        own, measured = _checks(setup.profile, spec, chosen.iloc[few], network, pictures[few], targets[few])
+        checks += own
+        checked += measured
     if not rows:
         none = Unavailable("no testing cell has a class of module 1")
         return none, none
-    return Result(pd.DataFrame(rows)), Result(pd.DataFrame(checks))
+    frame = pd.DataFrame(checks)
+    return Result(pd.DataFrame(rows), tuple(values)), Result(frame, tuple(checked), {"verdict": _verdict(frame)})
+
+
+def _trained(setup: Setup, spec: ModuleSpec) -> Network:
+    path = setup.folder / "models" / f"{spec.name}.safetensors"
+    if not path.is_file():
+        raise MissingArtefact(f"{path} is missing: the training of {spec.title.lower()} makes it")
+    return storage.load_network(path)[0]
 
 
 def _chosen(profile: Profile, cells: pd.DataFrame, spec: ModuleSpec) -> pd.DataFrame:
@@ -187,51 +213,62 @@ def _chosen(profile: Profile, cells: pd.DataFrame, spec: ModuleSpec) -> pd.DataF
     return pd.concat(kept) if kept else own
 
 
+def _spread(rows: pd.DataFrame, most: int) -> np.ndarray:
+    """Positions of at most so many rows, from as many patients as possible: each patient's first, then its second."""
+    order = rows.groupby("patient_id", sort=False).cumcount().to_numpy()
+    return np.sort(np.argsort(order, kind="stable")[:most])
+
+
 def _by_class(
+    spec: ModuleSpec, name: str, chosen: pd.DataFrame, maps: np.ndarray, found: list[np.ndarray | None]
+) -> tuple[list[dict[str, Any]], list[Value]]:
+    """Rows of `where` for one module and method, all classes first, and the values."""
+    columns = [*REGIONS, *(f"area, {region}" for region in REGIONS)]
+    shared = [shares(m, r) if r is not None else {} for m, r in zip(maps, found, strict=True)]
+    frame = pd.DataFrame(shared, index=chosen.index, columns=columns, dtype=float)
+    groups = {ALL: chosen} | {LABELS[label]: part for label, part in chosen.groupby("reference", sort=False)}
+    rows: list[dict[str, Any]] = []
+    values = []
+    for title, part in groups.items():
+        own = frame.loc[part.index]
+        for region in REGIONS:
+            share = intervals.mean(own[region], part)
+            row = {"module": int(spec.name[-1]), "method": name, "class": title, "region": region}
+            row |= {"cells": int(own[region].notna().sum()), "share, %": 100 * share.estimate, **share.columns()}
+            rows.append(row | {"area, %": 100 * own[f"area, {region}"].mean()})
+            if title == ALL:
+                values.append(Value.of(f"attribution.{spec.name}.{_key(name)}.{region}", share, "%"))
+    return rows, values
+
+
+def _checks(
     profile: Profile,
     spec: ModuleSpec,
-    chosen: pd.DataFrame,
+    rows: pd.DataFrame,
+    network: Network,
     pictures: np.ndarray,
-    found: list[np.ndarray | None],
-    own: Mapping[str, Network],
-    name: str,
-    method: Method,
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Rows of `where` for one module and method, and its sanity check."""
-    module = int(spec.name[-1])
-    index = {label: i for i, label in enumerate(own["trained"].classes)}
-    targets = chosen["predicted"].map(index).to_numpy(np.int64)
-    maps = {which: _in_batches(method, network, pictures, targets) for which, network in own.items()}
-    alike = [_spearman(a, b) for a, b in zip(*maps.values(), strict=True)]
-    correlation = float(np.nanmean(alike)) if np.isfinite(alike).any() else float("nan")
-    check = {"module": module, "method": name, "correlation": correlation, "cells": len(alike)}
-    columns = [*REGIONS, *(f"area, {region}" for region in REGIONS)]
-    frame = pd.DataFrame(
-        [shares(m, r) if r is not None else {} for m, r in zip(maps["trained"], found, strict=True)], columns=columns
-    ).assign(reference=chosen["reference"].to_numpy(), patient_id=chosen["patient_id"].to_numpy())
-    rows = []
-    for label, part in frame.groupby("reference", sort=False):
-        row: dict[str, Any] = {"module": module, "method": name, "class": LABELS[label], "cells": len(part)}
-        for region in REGIONS:
-            row[f"{region}, %"] = 100 * part[region].mean()
-            if region != "cytoplasm":
-                row |= _interval(profile, part, region, f"attribution/{name}/{label}")
-            row[f"area of {region}, %"] = 100 * part[f"area, {region}"].mean()
-        rows.append(row)
-    return rows, check
+    targets: np.ndarray,
+) -> tuple[list[dict[str, Any]], list[Value]]:
+    """Rows of `checks` for one module, and the values."""
+    seed = int(profile.generator(f"attribution check/{spec.prefix}").integers(2**31))
+    explained: dict[str, randomisation.Explain] = {
+        name: partial(_in_batches, method, pictures=pictures, targets=targets) for name, method in METHODS.items()
+    }
+    found: list[dict[str, Any]] = []
+    values = []
+    for name, steps in randomisation.correlations(explained, network, pictures, seed).items():
+        for step in steps.columns:
+            alike = intervals.mean(steps[step], rows)
+            found.append(
+                {"module": int(spec.name[-1]), "method": name, "step": step, "correlation": alike.estimate}
+                | {**alike.columns(factor=1), "cells": int(steps[step].notna().sum())}
+            )
+            values.append(Value.of(f"attribution_check.{spec.name}.{_key(name)}.{_key(step)}", alike, ""))
+    return found, values
 
 
-def _interval(profile: Profile, part: pd.DataFrame, region: str, purpose: str) -> dict[str, float]:
-    known = part.dropna(subset=[region])
-    low = high = float("nan")
-    if len(known):
-        low, high = bootstrap.cluster_bootstrap(
-            known,
-            lambda drawn: drawn[region].mean(),
-            replicates=min(profile.bootstrap, REPLICATES),
-            rng=profile.generator(purpose),
-        )
-    return {f"{region}, low": 100 * low, f"{region}, high": 100 * high}
+def _key(name: str) -> str:
+    return name.lower().replace("-", "_").replace(" ", "_")
 
 
 def _in_batches(
@@ -241,29 +278,63 @@ def _in_batches(
     return np.concatenate(parts)
 
 
-def _spearman(a: np.ndarray, b: np.ndarray) -> float:
-    ranks = [pd.Series(m.ravel()).rank().to_numpy() for m in (a, b)]
-    if min(r.std() for r in ranks) == 0:
-        return float("nan")
-    return float(np.corrcoef(*ranks)[0, 1])
+def _last(checks: pd.DataFrame) -> pd.DataFrame:
+    """The last step of the cascade, by module and method."""
+    return checks.groupby(["module", "method"], sort=False).tail(1).set_index(["module", "method"])
 
 
-@if_available
-def means(where: Result) -> Result:
-    """Mean share of attribution on nucleus and background over the classes, by module and method.
+def _verdict(checks: pd.DataFrame) -> str:
+    end = _last(checks)["correlation"]
+    failing = [f"{method} of module {module}" for module, method in end.index[~end.le(randomisation.ALIKE)]]
+    if not failing:
+        return "All methods' maps change with the weights"
+    return f"Not shown to depend on what was learnt: {', '.join(failing)}"
+
+
+def _ci(row: Any, estimate: float, digits: int) -> str:
+    """The interval of a row, which has the columns of `Interval.columns`, in words."""
+    method = row["interval"] if pd.notna(row["low"]) else ""
+    return Interval(estimate, row["low"], row["high"], method, row["patients"], None, None).text(digits, 1)
+
+
+def findings(where: Result | Unavailable, checks: Result | Unavailable) -> list[str] | Unavailable:
+    """Where the modules look, in sentences, and whether the maps may be read so.
 
     Parameters
     ----------
-    where : Result
-        The first of `statistics`.
+    where, checks : Result or Unavailable
+        Of `statistics`.
 
     Returns
     -------
-    Result
-        Columns `module`, `method`, `nucleus, %`, `background, %`.
+    list of str or Unavailable
+        One sentence or more a module and method. Where maps still resemble the intact network's after the whole cascade
+        (correlation above `randomisation.ALIKE`, or none can be given), this comes first and the shares are said to be
+        no finding.
     """
-    grouped = where.frame.groupby(["module", "method"])
-    return Result(grouped[["nucleus, %", "background, %"]].mean().reset_index())
+    if isinstance(where, Unavailable) or isinstance(checks, Unavailable):
+        return where if isinstance(where, Unavailable) else Unavailable("attribution was not checked")
+    everything = where.frame[where.frame["class"].eq(ALL)].set_index(["module", "method", "region"])
+    said = []
+    for (module, method), end in _last(checks.frame).iterrows():
+        parts = []
+        for region in ("nucleus", "background"):
+            row = everything.loc[(module, method, region)]
+            parts.append(f"{row['share, %']:.1f}% on the {region} ({_ci(row, row['share, %'], 1)})")
+        shown, alike = " and ".join(parts), end["correlation"]
+        told = f"Module {module}, {method}"
+        if np.isnan(alike):
+            said.append(f"{told}: not checked, as the maps of randomised weights are empty; so no finding: {shown}.")
+            continue
+        measured = f"correlation {alike:.2f}, {_ci(end, alike, 2)}"
+        if alike > randomisation.ALIKE:
+            said.append(
+                f"{told}: **its maps do not depend on what was learnt**: with all weights random they stay alike "
+                f"({measured}). The shares describe the images and are no finding about the network: {shown}."
+            )
+        else:
+            said.append(f"{told}: {shown}. The maps change when all weights are random ({measured}).")
+    return said
 
 
 def confident_errors(cells: pd.DataFrame, count: int = 12) -> Result | Unavailable:

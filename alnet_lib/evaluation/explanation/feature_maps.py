@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,11 +24,18 @@ from alnet_lib.imaging import augmentation
 from alnet_lib.imaging.decoding import resize
 from alnet_lib.networks import activations, storage
 from alnet_lib.networks.network import Network
-from alnet_lib.paper.values import Result
-from alnet_lib.statistics import bootstrap
+from alnet_lib.paper.values import Result, Value
+from alnet_lib.statistics import intervals
+from alnet_lib.statistics.intervals import Interval
 
-REPLICATES = 300
-"""Bootstrap replicates at most: these intervals are many, and only illustrate."""
+ALL = "all"
+"""Name of the rows over all cell groups."""
+
+DIFFERENCE = "difference, paired by cell"
+"""Name of the rows of the trained network less the original."""
+
+UNITS = {"entropy": "bits", "peak_position": "grey level", "peak_width": "grey levels"}
+"""Measure -> unit; shares and AUCs have none."""
 
 
 def to_grey(feature_map: np.ndarray) -> np.ndarray:
@@ -271,7 +277,7 @@ def grid_cell(choice: CellChoice | Unavailable) -> int:
 def statistics(
     cohort: Cohort, pixels: np.ndarray, profile: Profile, nets: Mapping[str, Network]
 ) -> Result | Unavailable:
-    """Numbers about the paper's map (block 3, layer 1, map 202) of testing cells, by cell group and network.
+    """Numbers about the paper's map (block 3, layer 1, map 202 of VGG16) of testing cells, by cell group and network.
 
     Parameters
     ----------
@@ -280,20 +286,22 @@ def statistics(
     pixels : ndarray
         uint8 (n, S, S, 3), RGB, in the manifest's order.
     profile : Profile
-        Cells of a group (`feature_map_cells`), seed, crop and bootstrap replicates.
+        Cells of a group (`feature_map_cells`), seed and crop.
     nets : mapping
-        Name -> network, e.g. `original` and `ALNet`.
+        Name -> network, the original first and then the trained one, e.g. `original` and `ALNet`.
 
     Returns
     -------
     Result or Unavailable
-        Columns `group`, `network`, `cells`, the means of `histogram_summary` and of the edge agreement of the mean map,
-        with 95% bootstrap intervals over patients of entropy and edge agreement. Facts: `entropy_<network>`, the mean
-        over groups in bits. Unavailable without testing cells.
+        One row a group (and `all`), network (and the paired difference, last network less first) and measure, those of
+        `histogram_summary` and of the edge agreement of the mean map: `group`, `network`, `measure`, `cells`, `mean`,
+        and the columns of its interval over patients. Values: `feature_maps.<network>.<measure>` and
+        `feature_maps.difference.<measure>`, over all groups. Facts: `map` (its number), `entropy_<network>` and
+        `difference` in bits, `ci` and `verdict` of the difference. Unavailable without testing cells.
     """
-    block, layer, number = activations.PAPERS_MAP
+    block, layer, number = activations.papers_map(list(nets.values())[-1])
     manifest, rng = cohort.manifest, profile.generator("feature maps")
-    groups, rows = SIX_CLASSES.reference(manifest), []
+    groups, parts = SIX_CLASSES.reference(manifest), []
     for name in CELL_GROUPS:
         members = np.flatnonzero(groups.eq(name) & manifest["split"].eq("test"))
         members = np.sort(rng.permutation(members)[: profile.feature_map_cells])
@@ -302,17 +310,53 @@ def statistics(
         outlines = _outlines(cohort, profile, manifest.iloc[members], pixels.shape[1])
         for title, network in nets.items():
             maps = activations.activations(network, augmentation.to_float(pixels[members]), block, layer).cpu().numpy()
-            cells = pd.DataFrame([histogram_summary(to_grey(m[number - 1])) for m in maps])
+            cells = pd.DataFrame([histogram_summary(to_grey(m[number - 1])) for m in maps], index=members)
             for what, masks in outlines.items():
                 mean = maps.mean(1)
                 cells[what] = [edge_agreement(m, mask) for m, mask in zip(mean, masks, strict=True)]
-            cells["patient_id"] = manifest["patient_id"].iloc[members].to_numpy()
-            rows.append({"group": LABELS[name], "network": title, "cells": len(members), **_means(profile, cells)})
-    if not rows:
+            parts.append(cells.assign(group=LABELS[name], network=title))
+    if not parts:
         return Unavailable("no testing cell has a class")
-    frame = pd.DataFrame(rows)
-    means = frame.groupby("network")["entropy"].mean()
-    return Result(frame, facts={f"entropy_{title}": float(mean) for title, mean in means.items()})
+    made = _summarised(pd.concat(parts), manifest.reset_index(drop=True), list(nets))
+    return replace(made, facts={**made.facts, "map": number})
+
+
+def _summarised(measured: pd.DataFrame, manifest: pd.DataFrame, titles: list[str]) -> Result:
+    """Means with intervals over patients, of one row a cell (a position in the manifest) and network."""
+    measures = measured.columns.drop(["group", "network"])
+    own = {title: measured[measured["network"].eq(title)] for title in titles}
+    changed = own[titles[-1]][measures] - own[titles[0]][measures]
+    own[DIFFERENCE] = changed.assign(group=own[titles[0]]["group"], network=DIFFERENCE)
+    rows: list[dict[str, Any]] = []
+    values, overall = [], {}
+    for group in (ALL, *measured["group"].unique()):
+        for title, frame in own.items():
+            part = frame if group == ALL else frame[frame["group"].eq(group)]
+            for measure in measures:
+                found = intervals.mean(part[measure], manifest.loc[part.index])
+                row = {"group": group, "network": title, "measure": measure, "cells": int(part[measure].notna().sum())}
+                rows.append(row | {"mean": found.estimate, **found.columns(factor=1)})
+                if group == ALL:
+                    key = f"feature_maps.{title.split(',')[0]}.{measure.replace(', ', '_')}"
+                    values.append(Value.of(key, found, UNITS.get(measure, "")))
+                    overall[title, measure] = found
+    change = overall[DIFFERENCE, "entropy"]
+    facts: dict[str, Any] = {f"entropy_{title}": overall[title, "entropy"].estimate for title in titles}
+    facts |= {"difference": change.estimate, "ci": change.text(2, 1), "verdict": _reading(change)}
+    return Result(pd.DataFrame(rows), tuple(values), facts)
+
+
+def _reading(change: Interval) -> str:
+    """How a difference in entropy bears on what the paper reads from two cells: more information in ALNet's map."""
+    if not change.given:
+        return (
+            "too few patients to say whether this agrees with the paper, which reads more information in ALNet's maps"
+        )
+    if change.low > 0:
+        return "in line with the paper, which reads more information in ALNet's maps"
+    if change.high < 0:
+        return "**this goes against the paper**, which reads more information in ALNet's maps: here they hold less"
+    return "no evidence either way of the additional information that the paper reads in ALNet's maps"
 
 
 def _outlines(cohort: Cohort, profile: Profile, rows: pd.DataFrame, size: int) -> dict[str, list[np.ndarray]]:
@@ -325,21 +369,3 @@ def _outlines(cohort: Cohort, profile: Profile, rows: pd.DataFrame, size: int) -
     if not small:
         return {}
     return {"edges, cell": [pair[0] for pair in small], "edges, nucleus": [pair[1] for pair in small]}
-
-
-def _mean_of(column: str, drawn: pd.DataFrame) -> float:
-    return drawn[column].mean()
-
-
-def _means(profile: Profile, cells: pd.DataFrame) -> dict[str, float]:
-    out: dict[str, float] = {}
-    for column in cells.columns.drop("patient_id"):
-        out[column] = cells[column].mean()
-        if column == "entropy" or column.startswith("edges"):
-            out[f"{column}, low"], out[f"{column}, high"] = bootstrap.cluster_bootstrap(
-                cells,
-                partial(_mean_of, column),
-                replicates=min(profile.bootstrap, REPLICATES),
-                rng=profile.generator(f"maps/{column}"),
-            )
-    return out

@@ -1,8 +1,10 @@
 """Numbers about feature maps have their known values."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from scipy import stats
 
 from alnet_lib.core.profile import Profile
 from alnet_lib.core.vocabulary import LABELS
@@ -70,11 +72,49 @@ def test_statistics_have_a_row_for_each_group_and_network_and_repeat(twin, pixel
     nets = {"original": build("vgg16", ("a", "b"), 48, seed=1), "ALNet": build("vgg16", ("a", "b"), 48, seed=2)}
     found, again = (feature_maps.statistics(twin, pixels, profile, nets) for _ in range(2))
     frame = found.frame
-    assert frame.equals(again.frame) and frame["network"].tolist()[:2] == ["original", "ALNet"]
-    assert frame["cells"].max() <= 2 and frame["edges, cell"].notna().any()
-    assert (frame["entropy, low"] <= frame["entropy"] + 1e-9).all()
-    mean = frame.loc[frame["network"].eq("ALNet"), "entropy"].mean()
-    assert found.facts["entropy_ALNet"] == pytest.approx(mean)
+    assert frame.equals(again.frame) and found.facts == again.facts
+    assert list(frame["network"].unique()) == ["original", "ALNet", "difference, paired by cell"]
+    assert set(frame["measure"]) == {
+        "peak_position", "peak_width", "entropy", "dark", "edges, cell", "edges, nucleus",
+    }  # fmt: skip
+    of_group = frame[frame["group"].ne("all")]
+    assert of_group["cells"].max() <= 2 and of_group["low"].isna().all(), "two cells have no interval"
+    everything = frame[frame["group"].eq("all")].set_index(["network", "measure"])
+    assert found.facts["entropy_ALNet"] == everything.loc[("ALNet", "entropy"), "mean"]
+    difference = everything.loc[("ALNet", "entropy"), "mean"] - everything.loc[("original", "entropy"), "mean"]
+    assert found.facts["difference"] == pytest.approx(difference)
+    keys = [value.key for value in found.values]
+    assert "feature_maps.ALNet.entropy" in keys and "feature_maps.difference.edges_nucleus" in keys
+    assert len(keys) == len(set(keys)) == 18
+
+
+def _measured(per_cell, patients):
+    """Entropies of original and trained network, one row a cell; the cells' manifest."""
+    rows = [
+        {"entropy": value, "group": "Blasts", "network": name}
+        for name, values in zip(("original", "ALNet"), per_cell, strict=True)
+        for value in values
+    ]
+    n = len(per_cell[0])
+    frame = pd.DataFrame(rows, index=[*range(n), *range(n)])
+    return frame, pd.DataFrame({"patient_id": patients, "smear_id": patients})
+
+
+def test_the_difference_in_entropy_is_students_paired_interval_and_told_plainly():
+    rng = np.random.default_rng(1)
+    before = rng.normal(6, 0.5, 12)
+    after = before - 0.4 + rng.normal(0, 0.2, 12)
+    names = [f"p{i}" for i in range(12)]
+    found = feature_maps._summarised(*_measured((before, after), names), ["original", "ALNet"])
+    known = stats.ttest_rel(after, before).confidence_interval()
+    value = next(v for v in found.values if v.key == "feature_maps.difference.entropy")
+    assert (value.ci_low, value.ci_high, value.unit) == (pytest.approx(known.low), pytest.approx(known.high), "bits")
+    assert value.n_patients == 12 and "against the paper" in found.facts["verdict"]
+    turned = feature_maps._summarised(*_measured((after, before), names), ["original", "ALNet"])
+    assert turned.facts["verdict"].startswith("in line with the paper")
+    few = feature_maps._summarised(*_measured((before, after), ["a", "b", "c", "d"] * 3), ["original", "ALNet"])
+    assert few.frame["low"].isna().all() and few.facts["verdict"].startswith("too few patients")
+    assert few.facts["ci"] == "4 patients: too few for an interval"
 
 
 def test_cell_types_list_granulocytes_only_of_the_synthetic_cohort(twin, pixels, profile):

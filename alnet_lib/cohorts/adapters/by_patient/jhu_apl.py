@@ -22,6 +22,10 @@ BLASTS = "Blast, no lineage spec"
 PROMYELOCYTES = "Promyelocyte"
 
 
+IMMATURE = (BLASTS, PROMYELOCYTES)
+"""Names of the cells that raise suspicion and vote, whatever the patient's diagnosis: a reader does not know it."""
+
+
 TEST_FRACTION = 0.15
 """Share of the discovery patients held out for testing, as the paper holds out 15% of its smears."""
 
@@ -53,11 +57,13 @@ TEST_FRACTION = 0.15
             "Monocyte": "monocyte",
             "Lymphocyte, variant": "reactive_lymphocyte",
         },
-        # A promyelocyte of an AML patient is left out: it is not the abnormal one of APL.
+        # A promyelocyte of an AML patient is not the abnormal one of APL, so it has no label; a reader would give it
+        # to the system all the same, so it votes.
         immature={
             ("APL", PROMYELOCYTES): "abnormal_promyelocyte",
             ("APL", BLASTS): "abnormal_promyelocyte",
             ("AML", BLASTS): "myeloblast",
+            ("AML", PROMYELOCYTES): "",
         },
         why={
             "Lymphocyte": "the same cell",
@@ -66,7 +72,10 @@ TEST_FRACTION = 0.15
             "Promyelocyte, APL patient": "the malignant cells of APL",
             "Blast, no lineage spec, APL patient": "in APL what is signed as a blast is the malignant promyelocyte",
             "Blast, no lineage spec, AML patient": "myeloid by the patient's diagnosis",
-            "Promyelocyte, AML patient": "an ordinary promyelocyte is not the abnormal one of APL",
+            "Promyelocyte, AML patient": (
+                "not the abnormal one of APL, so it has none of the labels: it trains nothing and is judged by none, "
+                "but votes, because who reads a smear does not know the diagnosis"
+            ),
             "Eosinophil, Band neutrophil and the like": "no class of ALNet",
             "Unsigned slides": "no label, and they repeat signed cells",
         },
@@ -76,7 +85,8 @@ def read(source: Source, data: Path | None, *, seed: int = 2021) -> Cohort:
     """Read a folder in the original layout; `data` holds `Data/`, or is `Data` itself.
 
     Besides the contract's columns the manifest has age, sex, immature (the cells that raise suspicion: blasts and
-    promyelocytes), n_signed and n_promyelocyte_signed (all signed cells of the patient, those left out too).
+    promyelocytes of every patient), n_signed and n_promyelocyte_signed (all signed cells of the patient, those left out
+    too). A promyelocyte of an AML patient has an empty `cell_type`: it votes without a label.
 
     Parameters
     ----------
@@ -122,10 +132,13 @@ def read(source: Source, data: Path | None, *, seed: int = 2021) -> Cohort:
     manifest = pd.DataFrame(rows)
     manifest["split"] = manifest["patient_id"].map(_splits(manifest, seed))
     usable = manifest.groupby("patient_id")["immature"].any()
-    none = int((~usable).sum()) + len(set(manifest["patient_id"])) - len(usable)
+    none = int((~usable).sum())
+    unlabelled = manifest["cell_type"].eq("")
+    theirs = manifest.loc[unlabelled, "patient_id"].nunique()
     notes = [
         f"{manifest['patient_id'].nunique()} of {len(master)} patients of master.csv have images here",
         f"{none} of them have no immature cell, so their smears have no vote" if none else "",
+        f"{int(unlabelled.sum())} promyelocytes of {theirs} AML patients vote without a label" if theirs else "",
         "discovery patients are split into train and test by patient; prospective patients are external",
     ]
     left_out = pd.DataFrame(sorted(excluded.items(), key=lambda item: -item[1]), columns=["reason", "count"])
@@ -163,7 +176,7 @@ def _patient(
     rows = []
     for path in signed:
         kind = path.parent.name
-        cell_type = source.mapping.get(kind) or source.immature.get((diagnosis, kind))
+        cell_type = source.mapping.get(kind, source.immature.get((diagnosis, kind)))
         if cell_type is None:
             excluded[f"signed as {kind}, {diagnosis} patient"] += 1
             continue
@@ -183,7 +196,7 @@ def _patient(
                 "split": "",
                 "age": pd.to_numeric(about.get("Age at Diagnosis"), errors="coerce"),
                 "sex": str(about.get("Gender", "")),
-                "immature": kind in (BLASTS, PROMYELOCYTES),
+                "immature": kind in IMMATURE,
                 "n_signed": len(signed),
                 "n_promyelocyte_signed": promyelocytes,
             }

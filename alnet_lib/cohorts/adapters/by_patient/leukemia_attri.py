@@ -26,6 +26,28 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
 _NAME = re.compile(r"(\d+)_.*_([A-Z]+)")
 
 
+LABELLED = {
+    ("APL", "abnormalpromyelocyte"): "abnormal_promyelocyte",
+    ("AML", "myeloblast"): "myeloblast",
+    ("AML", "monoblast"): "monoblast",
+    ("ALL", "lymphoblast"): "b_lymphoblast",
+}
+"""(Diagnosis, immature category) -> cell type."""
+
+UNLABELLED = {
+    (diagnosis, category): ""
+    for diagnosis in ("APL", "AML", "ALL")
+    for _, category in LABELLED
+    if (diagnosis, category) not in LABELLED
+}
+"""(Diagnosis, immature category) of the pairs that have none of the labels."""
+
+_WHY_UNLABELLED = (
+    "not the malignant cell of the patient's disease, or mislabelled; it votes all the same, because who reads a smear "
+    "does not know the diagnosis"
+)
+
+
 @register(
     Source(
         name="leukemia_attri",
@@ -54,13 +76,8 @@ _NAME = re.compile(r"(\d+)_.*_([A-Z]+)")
             "monocyte": "monocyte",
             "atypicallymphocyte": "reactive_lymphocyte",
         },
-        # (Diagnosis, category) -> cell type; these vote.
-        immature={
-            ("APL", "abnormalpromyelocyte"): "abnormal_promyelocyte",
-            ("AML", "myeloblast"): "myeloblast",
-            ("AML", "monoblast"): "monoblast",
-            ("ALL", "lymphoblast"): "b_lymphoblast",
-        },
+        # These four categories vote whatever the diagnosis, which a reader does not know.
+        immature=LABELLED | UNLABELLED,
         why={
             "lymphocyte": "of patients with acute leukaemia; those of CLL are leukaemic and left out",
             "monocyte": "the same cell",
@@ -69,7 +86,7 @@ _NAME = re.compile(r"(\d+)_.*_([A-Z]+)")
             "myeloblast, AML patient": "the same cell",
             "monoblast, AML patient": "the same cell",
             "lymphoblast, ALL patient": "B and T are not separated; B is the usual lineage",
-            "these four of any other patient": "not the malignant cell of the patient's disease, or mislabelled",
+            **{f"{category}, {diagnosis} patient": _WHY_UNLABELLED for diagnosis, category in UNLABELLED},
             "promonocyte": "between monoblast and monocyte, no class of ALNet",
             "any cell of a CLL or CML patient": "chronic leukaemias are no diagnosis of ALNet",
             "none, neutrophil, myelocyte and the like": "no class of ALNet",
@@ -129,17 +146,18 @@ def _usable(source: Source, boxes: set[tuple]) -> tuple[list[tuple], Counter]:
     for picture, category, *box in sorted(boxes):
         name, told = re.sub(r"[^a-z]", "", category.lower()), _NAME.fullmatch(Path(picture).stem)
         diagnosis = source.diagnosis.get(told[2]) if told else None
-        immature = source.immature.get((diagnosis or "", name))
+        immature = (diagnosis, name) in source.immature
+        cell_type = source.immature.get((diagnosis or "", name), source.mapping.get(name))
         if told is None:
             excluded["file name tells no patient and diagnosis"] += 1
         elif diagnosis is None:
             excluded[f"patient with {told[2]}: no diagnosis of ALNet"] += 1
-        elif (cell_type := immature or source.mapping.get(name)) is None:
+        elif cell_type is None:
             excluded[f"category {category}, {diagnosis} patient"] += 1
         elif min(box[2:]) <= 0:
             excluded["box without area"] += 1
         else:
-            used.append((picture, cell_type, told[1], diagnosis, bool(immature), *box))
+            used.append((picture, cell_type, told[1], diagnosis, immature, *box))
     return used, excluded
 
 
@@ -177,7 +195,7 @@ def _rows(
 ) -> tuple[list[dict], list[str]]:
     squeeze = median(width / height for *_, width, height in used)
     high = layout.field_of_view_of(
-        ((width / squeeze * height) ** 0.5, cell_type) for _, cell_type, *_, width, height in used
+        ((width / squeeze * height) ** 0.5, cell_type) for _, cell_type, *_, width, height in used if cell_type
     )
     testing = {told[1] for picture in tested if (told := _NAME.fullmatch(Path(picture).stem))}
     moved = {picture for picture, _, patient, *_ in used if patient in testing and picture not in tested}

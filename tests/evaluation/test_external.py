@@ -1,0 +1,107 @@
+"""Cells and smears of other sites, against counts and intervals by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.core.vocabulary import MODULE_1_CLASSES, MODULE_2_CLASSES
+from alnet_lib.diagnosis.aggregation import MajorityAboveThreshold
+from alnet_lib.evaluation import external, smear_level
+from alnet_lib.experiments.datasets import CellImages
+
+FIRST = {"PM": "abnormal_promyelocyte", "BL": "blast"}
+TYPES = {"AML": "myeloblast", "ALL": "b_lymphoblast"}
+
+
+def cells(smears, split="external", module_2=True, site="x"):
+    """Cells of smears: name -> (diagnosis, predictions such as `BL/M`, `BL/B`, `PM`); each of its own patient."""
+    rows = []
+    for smear, (diagnosis, predictions) in smears.items():
+        for i, prediction in enumerate(predictions):
+            first, _, second = prediction.partition("/")
+            row = {"image_id": f"{smear}-{i}", "smear_id": smear, "patient_id": smear, "site": site, "split": split}
+            row |= {"diagnosis": diagnosis, "cell_type": TYPES[diagnosis], "eligible": True}
+            row |= {f"p1_{c}": 0.8 if c == FIRST[first] else 0.05 for c in MODULE_1_CLASSES}
+            if module_2:
+                row |= dict(zip((f"p2_{c}" for c in MODULE_2_CLASSES), (second != "B", second == "B"), strict=True))
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def votes_of(table):
+    return smear_level.votes_of(smear_level.voting_cells(table, "external"), MajorityAboveThreshold(0.5))
+
+
+SMEARS = {
+    "a": ("AML", ["BL/M"] * 3),
+    "b": ("AML", ["BL/B"] * 3),
+    "c": ("ALL", ["BL/B"] * 2 + ["PM"]),
+    "d": ("ALL", ["BL/B", "PM"]),
+}
+
+
+def test_external_cells_by_site_and_together():
+    table = pd.concat(
+        [cells({"a": SMEARS["a"], "c": SMEARS["c"]}, site="x"), cells({"b": SMEARS["b"]}, site="y")],
+        ignore_index=True,
+    )
+    table = pd.concat([table, cells(SMEARS, "test")], ignore_index=True)
+    result = external.external_cells(table)
+    found = result.frame.set_index(["site", "module", "class"])
+    assert found.loc[("x", "1", "Blasts"), ["correct", "cells"]].tolist() == [5, 6]
+    assert found.loc[("all", "1", "Blasts"), ["correct", "cells"]].tolist() == [8, 9]
+    assert found.loc[("all", "2", "Myeloid blasts"), "accuracy"] == 50
+    assert found["interval"].eq("none: fewer than 5 patients").all() and found["low"].isna().all()
+    values = {value.key: value.reproduced for value in result.values}
+    assert values["text.external.module_1.accuracy"] == pytest.approx(800 / 9)
+    assert values["external.x.module_1.blast"] == pytest.approx(500 / 6) and values["external.y.module_1.blast"] == 100
+    assert (result.facts["n"], result.facts["patients"]) == (9, 3)
+    assert external.external_cells(cells(SMEARS, "test")) == Unavailable("no labelled cell of another site")
+
+
+def test_external_cells_have_intervals_over_patients():
+    smears = {f"p{i}": ("AML", ["BL/M" if i else "PM"] * 4) for i in range(6)}
+    result = external.external_cells(cells(smears))
+    # As in test_cell_level: five patients all correct, one all wrong; 24 cells are worth 5.
+    effective = 5 * (stats.t.ppf(0.975, 23) / stats.t.ppf(0.975, 5)) ** 2
+    bounds = (
+        100 * stats.beta.ppf(0.025, 5 / 6 * effective, effective / 6 + 1),
+        100 * stats.beta.ppf(0.975, 5 / 6 * effective + 1, effective / 6),
+    )
+    row = result.frame.set_index(["site", "module"]).loc[("all", "1")]
+    assert (row["low"], row["high"], row["design_effect"]) == pytest.approx((*bounds, 4.8))
+    value = {value.key: value for value in result.values}["text.external.module_1.accuracy"]
+    assert (value.published, value.ci_low, value.ci_high) == (98, *(pytest.approx(end) for end in bounds))
+
+
+def test_external_smears_as_section_3_3_counts_them():
+    table = cells(SMEARS | {"e": ("AML", ["BL/M"]), "f": ("AML", ["BL/M"]), "g": ("AML", ["BL/M"])})
+    result = external.external_smears(votes_of(table), table)
+    values = {value.key: value for value in result.values}
+    numbers = {key: value.reproduced for key, value in values.items()}
+    assert numbers["external.smears.accuracy"] == pytest.approx(500 / 7)
+    assert numbers["text.external.smears_module_1"] == pytest.approx(600 / 7)
+    assert numbers["text.external.AML_sensitivity"] == 80 and numbers["text.external.ALL_smears_right"] == 1
+    # Five patients of one smear each: variance 5/4 * (4/5 * 1/5) / 5 = 1/25, worth (4/25) / (1/25) = 4 trials.
+    aml = values["text.external.AML_sensitivity"]
+    bounds = (100 * stats.beta.ppf(0.025, 3.2, 1.8), 100 * stats.beta.ppf(0.975, 4.2, 0.8))
+    assert (aml.ci_low, aml.ci_high) == pytest.approx(bounds) and aml.n_patients == 5
+    assert np.isnan(values["text.external.ALL_sensitivity"].ci_low), "two patients"
+    assert values["text.external.AML_smears"].reproduced == 5
+    assert result.facts["n"] == 7 and result.facts["counts"].loc["AML", "ALL"] == 1
+    alone = cells(SMEARS, module_2=False)
+    assert {v.key for v in external.external_smears(votes_of(alone), alone).values} == {
+        "external.smears.accuracy", "external.smears.AL non-APL",
+    }  # fmt: skip
+
+
+def test_examples_of_sites_need_two_sites():
+    manifest = pd.concat([cells({"a": SMEARS["a"]}, site="x"), cells({"c": SMEARS["c"]}, site="y")], ignore_index=True)
+    pixels = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
+    found = external.site_examples(CellImages(manifest, pixels), np.random.default_rng(0), each=2)
+    assert {name: len(pictures) for name, pictures in found.items()} == {"Myeloid blasts\nx": 2, "B-Lymphoblasts\ny": 2}
+    assert all(picture[0, 0, 0] >= 3 for picture in found["B-Lymphoblasts\ny"])
+    one = external.site_examples(CellImages(manifest.assign(site="x"), pixels), np.random.default_rng(0))
+    assert one == Unavailable("blasts come from one site only")
