@@ -11,15 +11,14 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 
-from alnet_lib.core.vocabulary import MODULE_1_CLASSES
+from alnet_lib import paper
 
 ROOT = Path(__file__).parent.parent
 README, RESULTS, SPEED = ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "speed.md"
 IN_README = "### `synthetic`"
 MEASURED = Path(__file__).parent / "results"
+VERDICTS = ("agrees", "differs", "by_design", "uninformative", "unavailable")
 ROWS = {
     "text.module_1.accuracy": "module 1, accuracy on testing cells, %",
     "floor.module_1.accuracy": "colour-and-size baseline on the same classes, accuracy, %",
@@ -27,16 +26,24 @@ ROWS = {
     "text.table_09a.accuracy": "smears classified correctly by module 1 (Table 9A), %",
     "text.table_09b.accuracy": "lineage correct among smears predicted as non-APL leukaemia (Table 9B), %",
     "end_to_end.accuracy": "smears with the correct final diagnosis, %",
-    "text.external.module_1.accuracy": "blasts of other sites, module 1, %",
-    "text.external.module_2.myeloid_blast": "myeloid blasts of other sites, module 2, %",
-    "text.external.module_2.b_lymphoblast": "B-lymphoblasts of other sites, module 2, %",
+    "calibration.module_1.ece_after": "module 1, expected calibration error on testing cells",
+    "text.external.module_1.accuracy": "blasts of the external split, module 1, %",
+    "text.external.module_2.myeloid_blast": "myeloid blasts of the external split, module 2, %",
+    "text.external.module_2.b_lymphoblast": "B-lymphoblasts of the external split, module 2, %",
+    "external.smears.accuracy": "smears of the external split with the correct final diagnosis, %",
+    "calibration.module_1.external.ece": "module 1, expected calibration error on the external split",
     "apl.external.vote.auc": "APL against AML, prospective patients: AUC of the vote",
     "apl.external.fraction.auc": "the same, fraction of promyelocytes among signed cells",
-    "mean_sensitivity": "module 1, mean sensitivity over its classes, %",
+    "apl.external.vote.difference": "the vote's AUC less that of the fraction",
+    "module_1.mean_sensitivity": "module 1, mean sensitivity over its classes, %",
+    "floor.module_1.mean_sensitivity": "colour-and-size baseline, mean sensitivity, %",
     "confound.source.balanced_accuracy": "shortcut baseline: source name, mean sensitivity, %",
     "confound.background.balanced_accuracy": "shortcut baseline: background, mean sensitivity, %",
     "confound.mean_colour.balanced_accuracy": "shortcut baseline: mean colour, mean sensitivity, %",
 }
+
+ELSEWHERE = ("shortcut baseline", "mean sensitivity", "myeloid blasts", "B-lymphoblasts")
+"""Beginnings or parts of the labels of the rows that only docs/results.md shows."""
 
 
 def section(run: Path) -> str:
@@ -45,43 +52,35 @@ def section(run: Path) -> str:
     about = content["provenance"]
     cohort, seconds = about["cohort"], sum(about["seconds"].values())
     values = {value["key"]: value for item in content["items"] for value in item["values"]}
-    values["mean_sensitivity"] = _mean_sensitivity(values)
-    there = sum(item["status"] == "reproduced" for item in content["items"] if not item["id"].startswith("extra"))
+    counts = paper.coverage(paper.scorecard(content["items"], cohort["kind"]))
+    verdicts = [f"{counts[name]} {name.replace('_', ' ')}" for name in VERDICTS if counts.get(name)]
     kind = {"synthetic": "synthetic, not patients", "public": "real patients"}.get(cohort["kind"], cohort["kind"])
-    lacking = "" if there == 21 else ", the others unavailable with their reason"
     nameless = cohort.get("nameless", 0)
     whose = f", {cohort['images'] - nameless:,} of them" if nameless else ""
     named = f"{whose} of {cohort['smears']} smears" if cohort["smears"] else ", of no named smear"
     lines = [
         f"### `{cohort['name']}` ({kind}), profile `{about['profile']['name']}`",
         "",
-        f"{cohort['images']:,} images{named}; {there} of 21 tables and figures{lacking}; "
+        f"{cohort['images']:,} images{named}. Of the {counts['printed']} printed numbers {counts['measurable']} can be "
+        f"measured: {', '.join(verdicts)}. "
         f"{seconds / 60:.0f} minutes of notebooks on {about['device']} "
         f"({about['precision']}, {about['platform']}, torch {about['packages']['torch']}), {about['begun'][:10]}.",
         "",
-        "| | the paper, its own patients | this run (95% interval) |",
-        "|---|---|---|",
+        "| | the paper, its own patients | this run (95% interval over patients) | patients |",
+        "|---|---|---|---|",
     ]
     sources = {key: key.split(".")[1] for key in values if key.startswith("source.")}
     for key, label in (
         ROWS | {key: f"module 1, accuracy on the cells of {name}, %" for key, name in sources.items()}
     ).items():
         if (value := values.get(key)) and value["reproduced"] is not None:
-            digits = 2 if key.endswith("auc") else 1
+            digits = 1 if value["unit"] == "%" else 2
             text = f"{value['reproduced']:.{digits}f}"
-            if value["ci_low"] is not None:
-                text += f" ({value['ci_low']:.{digits}f} to {value['ci_high']:.{digits}f})"
+            low, high = value["ci_low"], value["ci_high"]
+            text += " (none)" if low is None else f" ({low:.{digits}f} to {high:.{digits}f})"
             printed = "" if value["published"] is None else f"{value['published']:.3g}"
-            lines.append(f"| {label} | {printed} | {text} |")
+            lines.append(f"| {label} | {printed} | {text} | {value['n_patients'] or ''} |")
     return "\n".join(lines)
-
-
-def _mean_sensitivity(values: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Of module 1 over the classes of the run; the printed one only where all are there, so both are of one thing."""
-    found = [values.get(f"table_08.sensitivity.{name}", {}) for name in MODULE_1_CLASSES]
-    known = [value["reproduced"] for value in found if value.get("reproduced") is not None]
-    printed = fmean(value["published"] for value in found) if len(known) == len(found) else None
-    return {"published": printed, "reproduced": fmean(known) if known else None, "ci_low": None, "ci_high": None}
 
 
 def speed() -> str:
@@ -134,7 +133,8 @@ def main(runs: list[Path]) -> None:
     """Replace what is between the markers."""
     every = _replace(RESULTS, "results", lambda before: results(before, runs))
     own = [part for part in re.split(r"\n+(?=### )", every) if part.startswith(IN_README)]
-    _replace(README, "results", lambda before: own[0] if own else before)
+    short = [line for part in own for line in part.splitlines() if not any(name in line for name in ELSEWHERE)]
+    _replace(README, "results", lambda before: "\n".join(short) or before)
     _replace(SPEED, "speed", lambda _: speed())
 
 

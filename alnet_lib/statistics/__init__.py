@@ -1,4 +1,4 @@
-"""Classification rates, ROC, calibration and one resampler of patients: arrays and frames in, numbers out.
+"""Classification rates, ROC, calibration, decision curves, and their intervals over patients: frames in, numbers out.
 
 Imports `core`.
 """
