@@ -6,6 +6,14 @@ FAST    ?=
 CORES   ?=
 UV_VERSION := 0.13.9
 
+# What a user gives reaches the recipe through the environment, as it is: make would expand `$$` in it, and a quote in it
+# would end the shell's. `unexport`, since make expands what it passes on.
+unexport PROFILE COHORT DATA FAST CORES
+export ALNET_PROFILE = $(value PROFILE)
+export ALNET_COHORT = $(value COHORT)
+export ALNET_DATA = $(value DATA)
+export ALNET_CORES = $(value CORES)
+
 BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
 PYTHON ?= python3
 STAMP := .venv/.synced
@@ -13,8 +21,8 @@ STAMP := .venv/.synced
 .PHONY: reproduce test lint docs lock clean-env
 
 reproduce: $(STAMP)
-	$(BIN)/alnet reproduce --cohort '$(COHORT)' --profile '$(PROFILE)' \
-	  $(if $(DATA),--data '$(DATA)') $(if $(CORES),--cores '$(CORES)')
+	$(BIN)/alnet reproduce "--cohort=$$ALNET_COHORT" "--profile=$$ALNET_PROFILE" \
+	  $${ALNET_DATA:+"--data=$$ALNET_DATA"} $${ALNET_CORES:+"--cores=$$ALNET_CORES"}
 
 # FAST=1 leaves out what runs for more than some seconds: the whole chain, real images, the wheel.
 test: $(STAMP)
@@ -22,7 +30,7 @@ test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(if $(FAST),-m 'not slow')
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(if $(value FAST),-m 'not slow')
 
 lint: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -4,7 +4,7 @@ The names below are loaded when they are first used, so that importing the packa
 
 >>> import alnet_lib as al
 >>> model = al.load("runs/synthetic-quick")  # doctest: +SKIP
->>> model.diagnose("my-smear").verdict  # doctest: +SKIP
+>>> model.diagnose("my-smear", synthetic_anyway=True).verdict  # doctest: +SKIP
 """
 
 from __future__ import annotations

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from alnet_lib.core.text import visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +35,12 @@ console = Console()
 
 
 def _print_frame(frame: pd.DataFrame, title: str = "") -> None:
-    table = Table(title=title or None)
+    # `Text` is shown as it is: names may hold rich's markup, or codes that move the cursor.
+    table = Table(title=Text(visible(title)) if title else None)
     for number, column in enumerate(frame.columns):
-        table.add_column(str(column), no_wrap=number == 0, overflow="fold")
+        table.add_column(Text(visible(column)), no_wrap=number == 0, overflow="fold")
     for row in frame.itertuples(index=False):
-        table.add_row(*("" if value is None or value != value else str(value) for value in row))
+        table.add_row(*(Text("" if value is None or value != value else visible(value)) for value in row))
     console.print(table)
 
 
@@ -48,7 +52,7 @@ def _progress(label: str) -> Progress:
 
 
 def _fail(error: Exception) -> typer.Exit:
-    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    print(f"{type(error).__name__}: {visible(error, lines=True)}", file=sys.stderr)
     return typer.Exit(1)
 
 
@@ -184,7 +188,7 @@ def _describe(cohort: manifest.Cohort) -> None:
     frame = pd.DataFrame(shown, index=counts.index).reset_index()
     _print_frame(frame, f"{cohort.name} ({cohort.kind}): images · smears · patients")
     for note in cohort.notes:
-        print(f"- {note}")
+        print(f"- {visible(note)}")
     if len(cohort.excluded):
         _print_frame(cohort.excluded, "Left out")
 
@@ -214,7 +218,7 @@ def cohort_validate(
     except (CohortError, OSError) as error:
         raise _fail(error) from error
     for problem in problems:
-        print(f"{problem.severity}: row {problem.row}, {problem.path}: {problem.what} {problem.fix}")
+        print(visible(f"{problem.severity}: row {problem.row}, {problem.path}: {problem.what} {problem.fix}"))
     errors = sum(problem.severity == "error" for problem in problems)
     print(f"{errors} errors, {len(problems) - errors} warnings")
     raise typer.Exit(1 if errors else 0)
@@ -225,20 +229,22 @@ def diagnose(
     folder: Annotated[Path, typer.Argument(help="Folder with the cell images of one smear.")],
     model: Annotated[Path, typer.Option(help="Run directory that holds models/.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
+    few: Annotated[bool, typer.Option("--few", help="Also a verdict on fewer than five cells.")] = False,
+    anyway: Annotated[
+        bool, typer.Option("--synthetic-model-anyway", help="Also a model that has never seen a real cell.")
+    ] = False,
 ) -> None:
     """Give the verdict on one smear: APL, AML, ALL, infection, control or unknown. Research use only."""
     from alnet_lib.diagnosis.model import ALNet
 
     try:
-        result = ALNet.load(model).diagnose(folder)
+        result = ALNet.load(model).diagnose(folder, few=few, synthetic_anyway=anyway)
     except (ValueError, OSError) as error:
         raise _fail(error) from error
     if as_json:
         print(json.dumps(result.as_dict(), indent=1, ensure_ascii=False))
         return
-    print("RESEARCH USE ONLY. Not a medical device; not for the diagnosis or treatment of a patient.")
-    print(f"Verdict: {result.verdict}   ({result.n_cells} cells; a class must exceed {result.threshold:.0%} of them)")
-    print(result.explanation)
+    print(*result.lines(), sep="\n")
     _print_frame(result.proportions, "Cells by class")
     _print_frame(result.cells, "Images")
 

@@ -29,7 +29,7 @@ PAGE = HERE.parent / "docs" / "statistics.md"
 SEED, COHORTS, REPLICATES = 19, 400, 400
 PATIENTS, CELLS, CORRELATIONS = (12, 24, 100), (5, 50, 200), (0.01, 0.03, 0.1, 0.3)
 ACCURACIES, AUCS = (0.5, 0.8, 0.9, 0.95, 0.99), (0.6, 0.75, 0.85, 0.9, 0.95, 0.99)
-GROUPS = ((4, 8), (6, 6), (8, 16), (12, 12), (34, 66), (50, 50))
+GROUPS = ((2, 10), (3, 9), (4, 8), (6, 6), (8, 16), (12, 12), (34, 66), (50, 50))
 
 
 def accuracies(rng: np.random.Generator) -> pd.DataFrame:
@@ -95,7 +95,7 @@ OTHERS = {
 
 
 def _one_cohort(k: int, rng: np.random.Generator) -> dict[str, tuple[float, float]]:
-    patients, ill = np.repeat(np.arange(k), 40), np.arange(k) < k // 3
+    patients, ill = np.repeat(np.arange(k), 40), np.arange(k) < k // 2
     rows = _rows(patients)
 
     def outcome(share: float) -> np.ndarray:

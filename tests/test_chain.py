@@ -127,13 +127,18 @@ def test_diagnose_returns_a_verdict_with_what_stands_behind_it(smoke, tmp_path):
     for path in smear["path"]:
         shutil.copy(smoke / "cohort" / path, folder)
     (folder / "notes.txt").write_text("not a cell")
-    shown = alnet("diagnose", folder, "--model", smoke)
+    refused = alnet("diagnose", folder, "--model", smoke, "--few")
+    assert refused.returncode == 1 and "never seen a real cell" in refused.stderr
+    told = ("--few", "--synthetic-model-anyway")
+    shown = alnet("diagnose", folder, "--model", smoke, *told)
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.startswith("RESEARCH USE ONLY") and f"({len(smear)} cells" in shown.stdout
-    result = json.loads(alnet("diagnose", folder, "--model", smoke, "--json").stdout)
+    assert "never seen a real cell" in shown.stdout and "notes.txt: not an image" in shown.stdout
+    result = json.loads(alnet("diagnose", folder, "--model", smoke, "--json", *told).stdout)
     assert result["verdict"] in {"APL", "AML", "ALL", "infection", "control", "unknown", "AL non-APL"}
     assert result["n_cells"] == len(smear) == len(result["cells"])
     assert "research use only" in json.dumps(result).lower() and "notes.txt" in json.dumps(result)
+    assert result["model"]["trained_on"]["kind"] == "synthetic" and result["left_out"] == 1
 
 
 def test_diagnose_says_what_is_missing(smoke, tmp_path):

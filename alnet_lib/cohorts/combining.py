@@ -34,7 +34,9 @@ def combine(parts: Sequence[Cohort]) -> Cohort:
     for part in parts:
         below = part.root.resolve().relative_to(root)
         own = part.manifest.assign(
-            source=part.name, source_kind=part.kind, path=[(below / path).as_posix() for path in part.manifest["path"]]
+            source=part.name,
+            source_kind=part.kind,
+            path=[(below / str(path)).as_posix() for path in part.manifest["path"]],
         )
         for column in ("image_id", "smear_id", "patient_id"):
             own[column] = part.name + "/" + own[column].astype(str).str.removeprefix(f"{part.name}/")

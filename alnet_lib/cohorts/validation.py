@@ -15,9 +15,16 @@ from alnet_lib.core.files import sha256
 from alnet_lib.core.progress import Progress
 from alnet_lib.core.vocabulary import KINDS, MANIFEST_COLUMNS
 from alnet_lib.imaging import decoding
+from alnet_lib.imaging.decoding import CROP_COLUMNS
 
 WIDEST_FIELD = 5
 """Largest field of view, as a multiple of the image's longer side: what lies outside is filled by reflection."""
+
+FLAGS = ("immature", "smear_known")
+"""Columns of true and false."""
+
+NAMED = 5
+"""Smears that one warning names."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,8 @@ class Problem:
         File of the row.
     what, fix : str
         What is wrong, and what to do about it.
+    column : str
+        Column of the manifest, empty where it is not of one.
     """
 
     severity: str
@@ -41,6 +50,7 @@ class Problem:
     path: str
     what: str
     fix: str = ""
+    column: str = ""
 
     def __str__(self) -> str:
         where = f"row {self.row}, {self.path}: " if self.row >= 0 else ""
@@ -110,7 +120,10 @@ def check(
     problems : list of Problem
         Errors and warnings.
     """
-    problems = _table(cohort)
+    cohort, wrong = _readable(cohort)
+    # Where a value was taken out, it is told once, not also as missing.
+    told = {(problem.row, problem.column) for problem in wrong}
+    problems = [*wrong, *(problem for problem in _table(cohort) if (problem.row, problem.column) not in told)]
     if not len(cohort.manifest) or not {*MANIFEST_COLUMNS} <= {*cohort.manifest}:
         return cohort, problems
     problems += [*_unlabelled(cohort), *_groups(cohort)]
@@ -156,6 +169,40 @@ def validated(
     return replace(cohort, notes=(*cohort.notes, *warnings))
 
 
+def _readable(cohort: Cohort) -> tuple[Cohort, list[Problem]]:
+    """Name every value of a kind that its column cannot hold, and give the cohort with None in its place."""
+    problems, replaced = [], {}
+    for column in (*MANIFEST_COLUMNS, *FLAGS, *CROP_COLUMNS):
+        # A column of numpy's numbers or flags is right as a whole, or wrong as a whole.
+        values = cohort.manifest.get(column, pd.Series(dtype=object))
+        text = column in MANIFEST_COLUMNS
+        plain = isinstance(values.dtype, np.dtype) and values.dtype != object
+        if isinstance(values.dtype, pd.StringDtype) if text else plain:
+            continue
+        fits = _is_text if text else _is_single
+        rows = [row for row, value in enumerate(values) if not fits(value) or isinstance(value, bytes)]
+        for row in rows:
+            what = f"{column} is `{str(values.iloc[row])[:60]}` ({type(values.iloc[row]).__name__});"
+            fix = "it must be text." if text else "it must be a single value."
+            problems.append(Problem("error", row, _path(cohort.manifest, row), what, fix, column))
+        if rows:
+            replaced[column] = [None if row in {*rows} else value for row, value in enumerate(values)]
+    return replace(cohort, manifest=cohort.manifest.assign(**replaced)), problems
+
+
+def _is_text(value: object) -> bool:
+    # None, NaN and NA stand for nothing; where that is wrong the schema says so.
+    return isinstance(value, str) or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+
+
+def _is_single(value: object) -> bool:
+    return pd.api.types.is_scalar(value) and value is not pd.NA
+
+
+def _path(manifest: pd.DataFrame, row: int) -> str:
+    return str(manifest["path"].iloc[row]) if "path" in manifest else ""
+
+
 def _table(cohort: Cohort) -> list[Problem]:
     """Problems of the manifest as a table: columns, words, identifiers, numbers."""
     manifest = cohort.manifest
@@ -165,8 +212,9 @@ def _table(cohort: Cohort) -> list[Problem]:
     if cohort.kind not in KINDS:
         problems.append(Problem("error", -1, "", f"kind `{cohort.kind}` is not one of {', '.join(KINDS)}."))
     for found in findings(manifest, manifest_schema()):
-        path = str(manifest["path"].iloc[found.row]) if found.row >= 0 and "path" in manifest else ""
-        problems.append(Problem("error", found.row, path, found.what.replace("the table", "the manifest"), found.fix))
+        path = _path(manifest, found.row) if found.row >= 0 else ""
+        what = found.what.replace("the table", "the manifest")
+        problems.append(Problem("error", found.row, path, what, found.fix, found.column if found.row >= 0 else ""))
     return problems
 
 
@@ -174,7 +222,7 @@ def _unlabelled(cohort: Cohort) -> list[Problem]:
     without = cohort.manifest[cohort.manifest["cell_type"].eq("")]
     if not len(without):
         return []
-    flags = without[[column for column in ("immature", "smear_known") if column in without]]
+    flags = without[[column for column in FLAGS if column in without]]
     voting = int(flags.astype(bool).all(axis=1).sum())
     what = (
         f"{len(without):,} cells have no label: they count for the vote, not for cell-level results; {voting:,} vote."
@@ -184,28 +232,50 @@ def _unlabelled(cohort: Cohort) -> list[Problem]:
 
 def _groups(cohort: Cohort) -> list[Problem]:
     manifest, problems = cohort.manifest, []
-    for smear, splits in manifest.groupby("smear_id")["split"].unique().items():
+    for smear, splits in manifest.dropna(subset="split").groupby("smear_id")["split"].unique().items():
         if len(splits) > 1:
             what = f"smear `{smear}` is on both sides of a split ({', '.join(sorted(map(str, splits)))});"
             first = int(manifest["smear_id"].eq(smear).to_numpy().argmax())
             fix = "give each smear to one split: cells of one smear look alike."
             problems.append(Problem("error", first, str(manifest["path"].iloc[first]), what, fix))
+    problems += [problem for column in ("patient_id", "diagnosis") for problem in _several(manifest, column)]
     train = manifest[manifest["split"].eq("train")]
     if not len(train):
         problems.append(Problem("warning", -1, "", "no image has the split `train`: nothing can be trained on it."))
     else:
-        for name in sorted(set(manifest["cell_type"]) - set(train["cell_type"]) - {""}):
+        for name in sorted(set(manifest["cell_type"].dropna()) - set(train["cell_type"]) - {""}):
             problems.append(Problem("warning", -1, "", f"class `{name}` is empty in the training split."))
     return problems
+
+
+def _several(manifest: pd.DataFrame, column: str) -> list[Problem]:
+    """Smears of several patients or diagnoses: the vote takes the first, so it must be said."""
+    known = manifest.get("smear_known", pd.Series(True, index=manifest.index)).ne(False).to_numpy()
+    of_smear = manifest[known].groupby("smear_id")[column].unique()
+    several = {smear: [str(name) for name in names if not pd.isna(name)] for smear, names in of_smear.items()}
+    several = {smear: names for smear, names in several.items() if len(names) > 1}
+    if not several:
+        return []
+    shown = "; ".join(f"`{smear}`: {', '.join(names)}" for smear, names in [*several.items()][:NAMED])
+    more = f"; and {len(several) - NAMED:,} more" if len(several) > NAMED else ""
+    first = int(manifest["smear_id"].eq(next(iter(several))).to_numpy().argmax())
+    word = {"patient_id": "patients", "diagnosis": "diagnoses"}[column]
+    what = f"{len(several):,} smears have several {word} ({shown}{more});"
+    fix = "the vote takes the first of them: give each its own smear_id."
+    return [Problem("warning", first, _path(manifest, first), what, fix, column)]
 
 
 def _files(
     cohort: Cohort, allow_truncated: bool, workers: int | None, progress: Progress | None
 ) -> tuple[list[str], list[Problem]]:
-    files, crops = cohort.files, cohort.crops
+    paths = [path if isinstance(path, str) else None for path in cohort.manifest["path"]]
+    numbers = {name: pd.to_numeric(cohort.manifest[name], "coerce") for name in CROP_COLUMNS if name in cohort.manifest}
+    crops = replace(cohort, manifest=cohort.manifest.assign(**numbers)).crops
 
     def examine(row: int) -> tuple[str, Problem | None]:
-        path, shown, problem = files[row], str(cohort.manifest["path"].iloc[row]), None
+        if (shown := paths[row]) is None:
+            return "", None
+        path, problem = cohort.root / shown, None
         try:
             pixels = decoding.decode(path)
         except decoding.ImageError as error:
@@ -223,11 +293,11 @@ def _files(
 
     hashes, problems = [], []
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for row, (digest, problem) in enumerate(pool.map(examine, range(len(files)))):
+        for row, (digest, problem) in enumerate(pool.map(examine, range(len(paths)))):
             hashes.append(digest)
             problems += [problem] if problem else []
             if progress:
-                progress(row + 1, len(files))
+                progress(row + 1, len(paths))
     return hashes, problems
 
 
@@ -238,7 +308,9 @@ def _misplaced(crop: decoding.Crop, height: int, width: int) -> str:
         return f"the crop centre ({x:.0f}, {y:.0f}) lies outside the image of {width}x{height} pixels."
     if not np.isnan([x, y]).all() and np.isnan(sides[0]):
         return "a crop centre is given without `field_of_view`."
-    if not all(0 < side <= WIDEST_FIELD * max(height, width) for side in given):
+    if np.isnan(sides[0]) and not np.isnan(sides[1]):
+        return "a `field_of_view_height` is given without `field_of_view`."
+    if not all(1 <= side <= WIDEST_FIELD * max(height, width) for side in given):
         shown = " by ".join(f"{side:g}" for side in given)
         return f"a field of view of {shown} pixels is impossible in an image of {width}x{height}."
     return ""

@@ -2,17 +2,61 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+TEMPORARY = ".unfinished-"
+"""Beginning of the name of a file that is being written, before the process id of its writer."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class DiskFull(OSError):
+    """There is no room for a file; the message says where, and how much is needed where that is known."""
+
+    @classmethod
+    def at(cls, path: Path, *, need: int = 0, then: str = "") -> DiskFull:
+        """Say that a file does not fit.
+
+        Parameters
+        ----------
+        path : Path
+            What was to be written.
+        need : int
+            Its size in bytes; 0 where that is not known.
+        then : str
+            What happens when the run is started again.
+        """
+        size = f" takes {need / 1e6:,.1f} MB and" if need else ""
+        try:
+            free = f"{shutil.disk_usage(path.parent).free / 1e6:,.1f} MB are free"
+        except OSError:
+            free = "how much is free cannot be seen"
+        then = then or "the run goes on from where it was, and what was there is as it was"
+        error = cls(
+            f"no room on the disk (or in the quota) of {path.parent}: {path.name}{size} could not be written; {free}. "
+            f"Make room and start again: {then}."
+        )
+        error.errno = errno.ENOSPC
+        return error
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an exception says that a disk or a quota is full; not every library keeps the error's number."""
+    told = str(error).lower()
+    return getattr(error, "errno", None) in _FULL or "no space left" in told or "quota exceeded" in told
 
 
 @contextmanager
@@ -31,12 +75,19 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises
     ------
+    DiskFull
+        The disk is full; the temporary file is then removed.
     OSError
-        The folder cannot be created or written, or the disk is full; the temporary file is then removed.
+        The folder cannot be created or written.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # A file name may have 255 bytes, and a letter up to four of them.
+        begin = f"{TEMPORARY}{os.getpid()}-{target.stem[:40]}-"
+        handle, name = tempfile.mkstemp(prefix=begin, suffix=target.suffix, dir=target.parent)
+    except OSError as error:
+        raise DiskFull.at(target) if is_full(error) else error from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -46,8 +97,54 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, target)
+    except DiskFull:
+        raise
+    except Exception as error:
+        if is_full(error):
+            raise DiskFull.at(target) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@dataclass
+class Removed:
+    """What was swept away."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+def sweep(paths: Iterable[Path]) -> Removed:
+    """Remove files and folders, and count them.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Links are removed, not followed; what cannot be removed stays and is not counted.
+
+    Returns
+    -------
+    Removed
+        Files and their bytes.
+    """
+    removed = Removed()
+    for path in list(paths):
+        inside = [path] if path.is_symlink() or not path.is_dir() else sorted(path.rglob("*"), reverse=True)
+        for file in inside:
+            try:
+                size = file.lstat().st_size
+                if file.is_dir() and not file.is_symlink():
+                    file.rmdir()
+                    continue
+                file.unlink()
+            except OSError:
+                continue
+            removed.files += 1
+            removed.bytes += size
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+    return removed
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,12 +13,14 @@ import pandas as pd
 from PIL import Image
 
 from alnet_lib.core.outcomes import MissingArtefact
+from alnet_lib.core.text import visible
+from alnet_lib.diagnosis.origin import NEVER_REAL, Origin
 from alnet_lib.diagnosis.prediction import add_probabilities
-from alnet_lib.diagnosis.tasks import MODULES
-from alnet_lib.diagnosis.verdict import Diagnosis, decide
+from alnet_lib.diagnosis.tasks import MODULES, ModuleSpec
+from alnet_lib.diagnosis.verdict import MIN_CELLS, Diagnosis, Refused, decide
 from alnet_lib.imaging.decoding import ImageError, decode, resize
 from alnet_lib.networks.network import Network
-from alnet_lib.networks.storage import load_network
+from alnet_lib.networks.storage import DIGEST, DamagedModel, load_network
 from alnet_lib.training.device import resolve_device
 from alnet_lib.training.options import Options
 
@@ -27,6 +29,12 @@ Images: TypeAlias = str | Path | Iterable[OneImage]
 
 NOT_IMAGES = {"Thumbs.db", ".DS_Store"}
 """Files that file managers leave in folders."""
+
+NOT_CHECKED = "not checked"
+"""Digest of a model that was saved without one."""
+
+MIN_SIDE = 16
+"""Fewest pixels a side of a picture of a cell; at 36 micrometres across, one of them is 2.25 micrometres."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +51,15 @@ class ALNet:
         Name of the run.
     device : str
         `cpu`, `cuda`, or `auto`.
+    origin : Origin
+        What the modules were trained on, and how many cells were enough for their run.
     """
 
     networks: Mapping[str, Network]
     settings: Mapping[str, Any] = field(default_factory=dict)
     run: str = ""
     device: str = "auto"
+    origin: Origin = field(default_factory=Origin)
 
     @classmethod
     def load(cls, run_dir: str | Path, device: str = "auto") -> ALNet:
@@ -70,14 +81,26 @@ class ALNet:
         ------
         MissingArtefact
             The run has no trained module 1. A FileNotFoundError.
+        DamagedModel
+            A file of a module is damaged, or the two do not fit each other; the message names it. A ValueError.
         """
         folder = Path(run_dir) / "models"
         if not (first := folder / "module_1.safetensors").is_file():
             raise MissingArtefact(f"{first} is missing: `alnet reproduce --until 03` trains it")
         files = {spec.name: folder / f"{spec.name}.safetensors" for spec in MODULES}
-        loaded = {name: load_network(file) for name, file in files.items() if file.is_file()}
+        loaded = {spec.name: _module(spec, files[spec.name]) for spec in MODULES if files[spec.name].is_file()}
         networks = {name: network for name, (network, _) in loaded.items()}
-        return cls(networks, loaded["module_1"][1], Path(run_dir).resolve().name, device)
+        descriptions = {name: description for name, (_, description) in loaded.items()}
+        of_first = descriptions["module_1"]
+        for name, other in descriptions.items():
+            for entry in ("input_size", "crop"):
+                if other.get(entry) != of_first.get(entry):
+                    what = f"its {entry} is {other.get(entry)}, that of module_1 {of_first.get(entry)}"
+                    raise DamagedModel(f"{files[name].with_suffix('.json')} is damaged: {what}")
+        checked = all(description.get(DIGEST) for description in descriptions.values())
+        settings = {**of_first, "digest": "as saved" if checked else NOT_CHECKED}
+        run = visible(Path(run_dir).resolve().name)
+        return cls(networks, settings, run, device, Origin.read(Path(run_dir), of_first))
 
     @property
     def threshold(self) -> float:
@@ -120,13 +143,18 @@ class ALNet:
             warnings.warn(f"{len(unreadable)} files left out: {_reasons(unreadable)}", stacklevel=2)
         return cells
 
-    def diagnose(self, images: Images) -> Diagnosis:
+    def diagnose(self, images: Images, *, few: bool = False, synthetic_anyway: bool = False) -> Diagnosis:
         """Give the verdict on the images of one smear, by the paper's rule with the run's threshold.
 
         Parameters
         ----------
         images : str, Path or iterable
             As for `predict`. What cannot be used is listed in the result's `unreadable`.
+        few : bool
+            Also give a verdict on fewer than `verdict.MIN_CELLS` cells.
+        synthetic_anyway : bool
+            Also let a model that was trained on drawn cells alone give a verdict on images that are not of its run's
+            own cohort.
 
         Returns
         -------
@@ -139,12 +167,63 @@ class ALNet:
             The folder does not exist.
         ValueError
             There is no readable image.
+        Refused
+            Too few cells, or a synthetic model on other images, and not told to go on. A ValueError.
         """
-        cells, unreadable = self._predict(images)
+        images = images if isinstance(images, str | Path) else list(images)
+        names, smear, pixels, unreadable = self._read(images)
+        if self.origin.synthetic and not synthetic_anyway and not self._own(images):
+            raise Refused(
+                f"{NEVER_REAL} It gives no verdict on images from outside its run's cohort, unless told: "
+                "`--synthetic-model-anyway`, in Python `synthetic_anyway=True`"
+            )
+        if len(names) < MIN_CELLS and not few:
+            raise Refused(
+                f"{smear} has {len(names)} readable images, a verdict needs {MIN_CELLS} cells or more: fewer do not "
+                f"show a majority, even if they agree{_left_out(unreadable)}. `--few`, in Python `few=True`, gives one"
+            )
+        return decide(
+            self._classified(names, smear, pixels), self.threshold, unreadable, self._about(), self._cautions(names)
+        )
+
+    def _own(self, images: Images) -> bool:
+        if isinstance(images, str | Path):
+            return self.origin.is_own(Path(images))
+        return all(isinstance(image, str | Path) and self.origin.is_own(Path(image)) for image in images)
+
+    def _about(self) -> dict[str, Any]:
         about = {name: self.settings.get(name, "") for name in ("backbone", "weights", "classes")}
-        return decide(cells, self.threshold, unreadable, {"run": self.run, **about})
+        origin, enough = self.origin, self.origin.enough
+        return {
+            "run": self.run,
+            **about,
+            "trained_on": {name: getattr(origin, name) for name in ("cohort", "kind", "profile", "source")},
+            "digest": self.settings.get("digest", NOT_CHECKED),
+            "cells_enough": {"cells": enough.cells, "correct": enough.correct} if enough else None,
+        }
+
+    def _cautions(self, names: Sequence[str]) -> list[str]:
+        rests = f"The verdict rests on {len(names)} cells"
+        if (enough := self.origin.enough) is None:
+            rests += "; how many are enough was not measured in this model's run."
+        else:
+            rests += f"; in this model's run {enough.cells} did as well as more "
+            rests += f"({enough.correct:.0f}% of testing smears right)."
+        if len(names) < MIN_CELLS:
+            rests += f" That is fewer than {MIN_CELLS}: they do not show a majority, even if they agree."
+        digest = "Its weights were saved without a digest: not checked."
+        return [
+            rests,
+            self.origin.words,
+            *([NEVER_REAL] if self.origin.synthetic else []),
+            *([digest] if self.settings.get("digest", NOT_CHECKED) == NOT_CHECKED else []),
+        ]
 
     def _predict(self, images: Images) -> tuple[pd.DataFrame, pd.DataFrame]:
+        names, smear, pixels, unreadable = self._read(images)
+        return self._classified(names, smear, pixels), unreadable
+
+    def _read(self, images: Images) -> tuple[list[str], str, np.ndarray, pd.DataFrame]:
         named, smear = _named(images)
         size, crop = self.networks["module_1"].input_size, self.settings.get("crop", 1.0)
         kept, arrays, problems = [], [], []
@@ -153,42 +232,64 @@ class ALNet:
                 arrays.append(resize(_pixels(image), size, crop=crop))
                 kept.append(name)
             except (OSError, ValueError) as error:
-                problems.append({"file": name, "reason": str(error)})
+                reason = str(error).removeprefix(f"{image}: ") if isinstance(image, str | Path) else str(error)
+                problems.append({"file": name, "reason": visible(reason)})
         unreadable = pd.DataFrame(problems, columns=["file", "reason"])
         if not kept:
             raise ValueError(f"{smear} holds no readable image ({_reasons(unreadable) or 'it is empty'})")
-        cells = pd.DataFrame({"image_id": kept, "smear_id": smear})
-        pixels, rows = np.stack(arrays), np.arange(len(kept))
+        return kept, smear, np.stack(arrays), unreadable
+
+    def _classified(self, names: Sequence[str], smear: str, pixels: np.ndarray) -> pd.DataFrame:
+        cells, rows = pd.DataFrame({"image_id": names, "smear_id": smear}), np.arange(len(names))
         # Prediction uses the device and the precision alone.
         options = Options(iterations=1, batch_size=1, lr_min=1, lr_max=1, device=resolve_device(self.device))
         for spec in MODULES:
             if spec.name in self.networks:
                 cells = add_probabilities(cells, spec, self.networks[spec.name], pixels, rows, options)
                 cells[spec.name] = spec.predicted(cells)
-        return cells, unreadable
+        return cells
+
+
+def _module(spec: ModuleSpec, file: Path) -> tuple[Network, dict[str, Any]]:
+    network, settings = load_network(file)
+    # Training keeps the order of the module's classes: another order is another file's, or was changed by hand.
+    if list(network.classes) != [name for name in spec.classes if name in network.classes]:
+        what = f"its classes are {', '.join(network.classes)}; those of {spec.name} are {', '.join(spec.classes)}"
+        raise DamagedModel(f"{file.with_suffix('.json')} is damaged: {what}, in this order")
+    return network, settings
 
 
 def _named(images: Images) -> tuple[list[tuple[str, OneImage]], str]:
     if not isinstance(images, str | Path):
         listed = list(images)
-        return [(str(x) if isinstance(x, str | Path) else str(i), x) for i, x in enumerate(listed, start=1)], "smear"
+        names = (visible(str(x)) if isinstance(x, str | Path) else str(i) for i, x in enumerate(listed, start=1))
+        return list(zip(names, listed, strict=True)), "smear"
     folder = Path(images)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder")
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in NOT_IMAGES)
-    return [(path.relative_to(folder).as_posix(), path) for path in files], folder.resolve().name
+    return [(visible(path.relative_to(folder).as_posix()), path) for path in files], visible(folder.resolve().name)
 
 
 def _pixels(image: OneImage) -> np.ndarray:
     if isinstance(image, str | Path):
-        return decode(Path(image))
-    if isinstance(image, Image.Image):
+        pixels = decode(Path(image))
+    elif isinstance(image, Image.Image):
         if image.mode != "RGB":
             raise ImageError(f"the image is of mode {image.mode}; 8-bit RGB is needed, stain colour matters")
-        return np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise ValueError(f"the array is {image.dtype} of shape {image.shape}; uint8 (height, width, 3) is needed")
-    return image
+        pixels = np.asarray(image)
+    else:
+        pixels = image
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+            raise ValueError(f"the array is {pixels.dtype} of shape {pixels.shape}; uint8 (height, width, 3) is needed")
+    height, width = pixels.shape[:2]
+    if min(height, width) < MIN_SIDE:
+        raise ValueError(f"the image is {width}x{height} pixels; a picture of a cell has {MIN_SIDE} or more a side")
+    return pixels
+
+
+def _left_out(unreadable: pd.DataFrame) -> str:
+    return f" ({len(unreadable)} left out: {_reasons(unreadable)})" if len(unreadable) else ""
 
 
 def _reasons(unreadable: pd.DataFrame) -> str:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from alnet_lib.core.files import plain
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.aggregation import MajorityAboveThreshold, vote
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULE_2, ModuleSpec
 
 RESEARCH_USE = "Research use only. Not a medical device; not for the diagnosis or treatment of a patient."
 """Stands with every verdict."""
+
+MIN_CELLS = 5
+"""Fewest cells for a verdict. If half of a smear's cells or fewer were of a class, five cells would all be of it in at
+most 0.5 ** 5 = 3% of draws; four would in 6%. Below five even cells that all agree do not show a majority at 95%."""
+
+DIGITS = 6
+"""Decimals of numbers in JSON."""
+
+
+class Refused(ValueError):
+    """A verdict that is not given; the message says why, and what gives it all the same."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,11 @@ class Diagnosis:
     unreadable : DataFrame
         file, reason.
     model : dict
-        run, backbone, weights, classes.
+        run, backbone, weights, classes; trained_on (cohort, kind, profile, source); digest: `as saved`, or `not
+        checked` where the model was saved without one; cells_enough: the fewest cells that were enough for the
+        testing smears of its run, and the right verdicts (%) with so many; None where that was not measured.
+    cautions : tuple of str
+        What to bear in mind with this verdict, a sentence each.
     """
 
     verdict: str
@@ -47,15 +64,33 @@ class Diagnosis:
     cells: pd.DataFrame
     unreadable: pd.DataFrame
     model: dict[str, Any]
+    cautions: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
+        """Everything as plain values, for JSON; numbers rounded to DIGITS decimals."""
+        return _rounded(plain(self._content()))
+
+    def lines(self) -> list[str]:
+        """Say it in lines of text; the tables of cells are not among them."""
+        left = [f"  {row.file}: {row.reason}" for row in self.unreadable.itertuples()]
+        heading = f"Left out, {len(left)} of {len(left) + self.n_cells} files:"
+        return [
+            f"RESEARCH USE ONLY. {RESEARCH_USE.partition('. ')[2]}",
+            f"Verdict: {self.verdict}   ({self.n_cells} cells; a class must exceed {self.threshold:.0%} of them)",
+            self.explanation,
+            *self.cautions,
+            *([heading, *left] if left else []),
+        ]
+
+    def _content(self) -> dict[str, Any]:
         return {
             "research_use_only": RESEARCH_USE,
             "verdict": self.verdict,
             "n_cells": self.n_cells,
             "threshold": self.threshold,
             "explanation": self.explanation,
+            "cautions": list(self.cautions),
+            "left_out": len(self.unreadable),
             "proportions": self.proportions.to_dict("records"),
             "cells": self.cells.to_dict("records"),
             "unreadable": self.unreadable.to_dict("records"),
@@ -63,7 +98,21 @@ class Diagnosis:
         }
 
 
-def decide(cells: pd.DataFrame, threshold: float, unreadable: pd.DataFrame, model: dict[str, Any]) -> Diagnosis:
+def _rounded(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _rounded(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_rounded(value) for value in content]
+    return round(content, DIGITS) if isinstance(content, float) else content
+
+
+def decide(
+    cells: pd.DataFrame,
+    threshold: float,
+    unreadable: pd.DataFrame,
+    model: dict[str, Any],
+    cautions: Sequence[str] = (),
+) -> Diagnosis:
     """Vote on the cells of one smear by the paper's rule, and explain the verdict.
 
     Parameters
@@ -76,6 +125,8 @@ def decide(cells: pd.DataFrame, threshold: float, unreadable: pd.DataFrame, mode
         file, reason of images that are not among the cells.
     model : dict
         What predicted them.
+    cautions : sequence of str
+        What to bear in mind, a sentence each.
     """
     row = vote(cells, MajorityAboveThreshold(threshold)).iloc[0]
     two = MODULE_2.predicts(cells)
@@ -88,6 +139,7 @@ def decide(cells: pd.DataFrame, threshold: float, unreadable: pd.DataFrame, mode
         cells=_cell_table(cells, two),
         unreadable=unreadable,
         model=model,
+        cautions=tuple(cautions),
     )
 
 
@@ -110,8 +162,8 @@ def _cell_table(cells: pd.DataFrame, two: bool) -> pd.DataFrame:
     table = pd.DataFrame({"image": cells["image_id"]})
     for number, spec in enumerate((MODULE_1, MODULE_2)[: 1 + two], start=1):
         table[f"module {number}"] = spec.predicted(cells).map(LABELS)
-        # Rounded in the probabilities' own float32, as the verdicts have always shown them.
-        table[f"probability {number}"] = cells[spec.columns].to_numpy().max(1).round(3).astype(float)
+        # Rounded again as float64: what is 0.731 in float32 has 17 digits there.
+        table[f"probability {number}"] = cells[spec.columns].to_numpy().max(1).round(3).astype(float).round(3)
     if two:
         # Module 2 has a say only on cells that module 1 predicts to be blasts.
         table.loc[table["module 1"] != LABELS["blast"], "module 2"] = "-"

@@ -21,7 +21,7 @@ SCORES = {
 """Column of a score -> what it is, as tables and figures name it."""
 
 _MISSING = {
-    "external": "it needs APL and AML patients outside the training sites",
+    "external": "it needs external APL and AML patients",
     "test": "the testing split has no APL or no AML patient",
 }
 
@@ -67,6 +67,26 @@ def scores(
         first = own.groupby("patient_id")[["n_promyelocyte_signed", "n_signed"]].first()
         patients["fraction"] = first["n_promyelocyte_signed"] / first["n_signed"]
     return patients.assign(apl=patients["diagnosis"].eq("APL")).reset_index()
+
+
+def external_patients(cells: pd.DataFrame) -> str:
+    """Say for captions whose cells the external ones are: new patients are not always those of another hospital.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        All splits, with `site` and `split`.
+
+    Returns
+    -------
+    str
+        `later patients of the same hospital` where every external site is a training or testing site followed by
+        `-prospective`, as the Johns Hopkins source has it; else `external patients`.
+    """
+    outside = cells["split"].eq("external")
+    home, sites = set(cells.loc[~outside, "site"]), set(cells.loc[outside, "site"])
+    later = bool(sites) and all(site.removesuffix("-prospective") in home - {site} for site in sites)
+    return "later patients of the same hospital" if later else "external patients"
 
 
 def having(patients: pd.DataFrame, split: str, *scores: str) -> pd.DataFrame:

@@ -17,13 +17,14 @@ from alnet_lib.statistics.intervals import Interval
 PARTS = {"test": "testing", "external": "all external"}
 """Name of a part in keys -> in words; a single site has its own name."""
 
-MEASURES: dict[str, tuple[str, bool, Callable[[np.ndarray, np.ndarray], float]]] = {
-    "ece": ("ECE", True, calibration.expected_calibration_error),
-    "brier": ("Brier score", False, calibration.brier),
-    "slope": ("slope", False, lambda p, y: calibration.slope_and_intercept(p, y)[0]),
-    "intercept": ("intercept", False, lambda p, y: calibration.slope_and_intercept(p, y)[1]),
-}
-"""Name in keys -> in words, whether it lies in [0, 1], function of probabilities and labels."""
+MEASURES = {"ece": "ECE", "brier": "Brier score", "slope": "slope", "intercept": "intercept"}
+"""Name in keys -> in words."""
+
+JUDGED_WIDTH = 1.0
+"""Slope and intercept are known well enough to find no miscalibration where their intervals are narrower than this."""
+
+TOO_WIDE = "cannot be judged: the intervals are too wide"
+NO_INTERVAL = "cannot be judged: no interval"
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,21 @@ class _Cells:
     rows: pd.DataFrame
     columns: tuple[str, ...]
 
-    def measure(self, statistic: Callable[[np.ndarray, np.ndarray], float], rows: pd.DataFrame | None = None) -> float:
-        rows = self.rows if rows is None else rows
-        return statistic(rows[list(self.columns)].to_numpy(float), rows["label"].to_numpy(int))
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.rows[list(self.columns)].to_numpy(float), self.rows["label"].to_numpy(int)
 
-    def interval(self, statistic: Callable[[np.ndarray, np.ndarray], float], *, share: bool) -> Interval:
-        return intervals.jackknife(self.rows, lambda rows: self.measure(statistic, rows), share=share)
+    def measures(self) -> dict[str, Interval]:
+        def over_patients(statistic: Callable[[np.ndarray, np.ndarray], float], share: bool) -> Interval:
+            return intervals.jackknife(
+                self.rows, lambda rows: statistic(*_Cells(rows, self.columns).arrays()), share=share
+            )
+
+        ece, brier = (
+            over_patients(calibration.expected_calibration_error, True),
+            over_patients(calibration.brier, False),
+        )
+        both = calibration.slope_and_intercept_intervals(*self.arrays(), self.rows)
+        return dict(zip(MEASURES, (ece, brier, *both), strict=True))
 
     def where(self, chosen: pd.Series) -> _Cells:
         return _Cells(self.rows[chosen], self.columns)
@@ -68,8 +78,7 @@ class _Cells:
         return _Cells(self.rows.assign(**dict(zip(self.columns, probability.T, strict=True))), self.columns)
 
     def reliability(self) -> pd.DataFrame:
-        probability, label = self.rows[list(self.columns)].to_numpy(float), self.rows["label"].to_numpy(int)
-        return calibration.reliability(probability, label, self.rows)
+        return calibration.reliability(*self.arrays(), self.rows)
 
 
 def _labelled(cells: pd.DataFrame, known: list[str]) -> _Cells:
@@ -80,13 +89,20 @@ def _labelled(cells: pd.DataFrame, known: list[str]) -> _Cells:
     return _Cells(rows[label.notna()], tuple(columns))
 
 
-def calibrate(cells: pd.DataFrame | Unavailable, cross_fitted: pd.DataFrame | Unavailable) -> Result | Unavailable:
+def calibrate(
+    cells: pd.DataFrame | Unavailable,
+    cross_fitted: pd.DataFrame | Unavailable,
+    *,
+    made_by: str = "",
+    own_settings: bool = True,
+) -> Result | Unavailable:
     """Measure the calibration of module 1 before and after temperature scaling.
 
-    The temperature is fitted on the cross-fitted cells of the training split, each predicted by modules that have not
-    seen its patient. These are modules of the same family of settings, trained on fewer patients, and not module 1
-    itself. Without cross-fitting it is fitted on the validation cells, whose patients module 1 was fitted on; the fact
-    `fitted_on` says which. No testing cell and no cell of another site has a part in it.
+    The temperature is fitted on the cross-fitted cells of the training split, each predicted by a network that has not
+    seen its patient. These networks are trained on fewer patients, and the profile may make them smaller than module 1:
+    then the temperature is theirs, and `aside` says so. Without cross-fitting it is fitted on the validation cells,
+    whose patients module 1 was fitted on; the fact `fitted_on` says which. No testing cell and no cell of another site
+    has a part in it.
 
     Parameters
     ----------
@@ -95,6 +111,10 @@ def calibrate(cells: pd.DataFrame | Unavailable, cross_fitted: pd.DataFrame | Un
         probabilities.
     cross_fitted : DataFrame or Unavailable
         Of `experiments.cross_fitting.cross_fitted`.
+    made_by : str
+        Which networks predicted them: `experiments.cross_fitting.made_by`.
+    own_settings : bool
+        Whether these have module 1's own settings.
 
     Returns
     -------
@@ -103,7 +123,8 @@ def calibrate(cells: pd.DataFrame | Unavailable, cross_fitted: pd.DataFrame | Un
         score, slope, intercept) and `scaled` (bool): `part`, `cells`, `measure`, `scaled`, `value` and the columns of
         `Interval.columns`, without unit. Values: `calibration.module_1.{temperature, ece_before, ece_after}` (of
         testing) and, after scaling, `calibration.module_1.<part>.{ece, brier, slope, intercept}`. Facts: `calibrated`,
-        `temperature`, `fitted_on` (words), `each` (of every part: `where`, `ece`, `before`, `ci`, `finding`).
+        `temperature`, `temperature_ci`, `fitted_on` and `aside` (words), `each` (of every part: `where`, `ece`,
+        `before`, `ci`, `finding`).
         Unavailable without labelled cells to fit on, or to judge by.
     """
     if isinstance(cells, Unavailable):
@@ -111,16 +132,17 @@ def calibrate(cells: pd.DataFrame | Unavailable, cross_fitted: pd.DataFrame | Un
     # A class that the network does not know has probability 0 on every cell.
     known = [name for name, column in zip(MODULE_1.classes, MODULE_1.columns, strict=True) if cells[column].max() > 0]
     every = _labelled(cells, known)
-    chosen, fitted_on = _to_fit(every, known, cross_fitted)
+    chosen, held_out, fitted_on = _to_fit(every, known, cross_fitted, made_by)
     parts = _parts(every)
     if chosen.rows.empty or not parts:
         return Unavailable("there is no labelled cell to fit the temperature on, or none to judge it by")
-    temperature = chosen.interval(calibration.fit_temperature, share=False)
+    temperature = calibration.temperature_interval(*chosen.arrays(), chosen.rows)
     pairs = {name: (part, part.tempered(temperature.estimate)) for name, part in parts.items()}
+    measured = {name: [one.measures() for one in pair] for name, pair in pairs.items()}
     found = {
-        (name, measure, scaled): pair[scaled].interval(statistic, share=share)
-        for name, pair in pairs.items()
-        for measure, (_, share, statistic) in MEASURES.items()
+        (name, measure, scaled): measured[name][scaled][measure]
+        for name in pairs
+        for measure in MEASURES
         for scaled in (False, True)
     }
     shown = [name for name in PARTS if name in pairs]
@@ -130,24 +152,30 @@ def calibrate(cells: pd.DataFrame | Unavailable, cross_fitted: pd.DataFrame | Un
         {PARTS[name]: (found[name, "ece", False].estimate, found[name, "ece", True].estimate) for name in shown},
     )
     frame = pd.DataFrame(
-        {"part": name, "cells": len(parts[name].rows), "measure": MEASURES[measure][0], "scaled": scaled}
+        {"part": name, "cells": len(parts[name].rows), "measure": MEASURES[measure], "scaled": scaled}
         | {"value": one.estimate}
         | one.columns(1)
         for (name, measure, scaled), one in found.items()
     )
     facts = {"calibrated": calibrated, "temperature": temperature.estimate, "fitted_on": fitted_on}
+    facts |= {"temperature_ci": temperature.text(2, 1)}
+    facts["aside"] = " This temperature is not module 1's own." if held_out and not own_settings else ""
     return Result(frame, tuple(_values(temperature, found)), facts | {"each": [_about(name, found) for name in parts]})
 
 
-def _to_fit(every: _Cells, known: list[str], cross_fitted: pd.DataFrame | Unavailable) -> tuple[_Cells, str]:
+def _to_fit(
+    every: _Cells, known: list[str], cross_fitted: pd.DataFrame | Unavailable, made_by: str
+) -> tuple[_Cells, bool, str]:
+    """The cells to fit on, whether they are cross-fitted, and both in words."""
     if not isinstance(cross_fitted, Unavailable):
         chosen = _labelled(cross_fitted, known)
         if len(chosen.rows):
             patients = intervals.behind(chosen.rows)["n_patients"]
-            return chosen, f"cross-fitted cells of {patients} training patients"
+            by = f", predicted {made_by}" if made_by else ""
+            return chosen, True, f"cross-fitted cells of {patients} training patients{by}"
     reason = cross_fitted.reason if isinstance(cross_fitted, Unavailable) else "no labelled cell"
     chosen = every.where(every.rows["validation"].astype(bool))
-    return chosen, f"validation cells, whose patients module 1 was fitted on (no cross-fitting: {reason})"
+    return chosen, False, f"validation cells, whose patients module 1 was fitted on (no cross-fitting: {reason})"
 
 
 def _parts(every: _Cells) -> dict[str, _Cells]:
@@ -180,22 +208,24 @@ def verdict(slope: Interval, intercept: Interval) -> str:
     Parameters
     ----------
     slope, intercept : Interval
-        Of `statistics.calibration.slope_and_intercept`.
+        Of `statistics.calibration.slope_and_intercept_intervals`.
 
     Returns
     -------
     str
         `too certain` or `too uncertain` where the intercept's interval does not hold 0; `too extreme` or `not extreme
-        enough` where only the slope's does not hold 1; `no miscalibration found`; `cannot be judged` without an
-        interval of the intercept.
+        enough` where only the slope's does not hold 1. Where both hold perfect calibration: `no miscalibration found`
+        if both are narrower than JUDGED_WIDTH, else TOO_WIDE: wide intervals hold anything. NO_INTERVAL without one of
+        the two.
     """
-    if not intercept.given:
-        return "cannot be judged"
-    if not intercept.low <= 0 <= intercept.high:
+    if intercept.given and not intercept.low <= 0 <= intercept.high:
         return "too certain" if intercept.high < 0 else "too uncertain"
-    if slope.given and not slope.low <= 1 <= slope.high:
+    if not (intercept.given and slope.given):
+        return NO_INTERVAL
+    if not slope.low <= 1 <= slope.high:
         return "too extreme" if slope.high < 1 else "not extreme enough"
-    return "no miscalibration found"
+    narrow = all(one.high - one.low < JUDGED_WIDTH for one in (slope, intercept))
+    return "no miscalibration found" if narrow else TOO_WIDE
 
 
 def each(result: Result | Unavailable) -> list[dict[str, object]]:

@@ -303,9 +303,9 @@ def table_11(cells: pd.DataFrame, earlier: Mapping[str, Interval] | Unavailable 
     Returns
     -------
     Result
-        Frame: rows as printed; `earlier, paper`, `ALNet, paper`, `LDA, this run` with its `LDA, low` and `LDA, high`,
-        `ALNet, this run` with the columns of `Interval.columns` (%, one decimal as printed). Values:
-        `table_11.<row>.proposed`, and `table_11.<row>.earlier` of the linear discriminant.
+        Frame: rows as printed; `earlier, paper`, `ALNet, paper`, `LDA, this run` with the columns of
+        `Interval.columns`, each called `LDA, ...`, `ALNet, this run` with the same under their own names (%, one
+        decimal as printed). Values: `table_11.<row>.proposed`, and `table_11.<row>.earlier` of the linear discriminant.
     """
     frame = printed.table("11").rename(columns={"earlier": "earlier, paper", "proposed": "ALNet, paper"})
     cells = cells[cells["split"].eq("test")]
@@ -321,8 +321,8 @@ def table_11(cells: pd.DataFrame, earlier: Mapping[str, Interval] | Unavailable 
         group = "myeloid_blast" if name == "myeloblast" else name
         row: dict[str, Any] = {}
         if (measured := known.get(group)) is not None:
-            ends = measured.columns()
-            row |= {"LDA, this run": 100 * measured.estimate, "LDA, low": ends["low"], "LDA, high": ends["high"]}
+            row |= {"LDA, this run": 100 * measured.estimate}
+            row |= {f"LDA, {column}": entry for column, entry in measured.columns().items()}
             values.append(Value.of(f"table_11.{name}.earlier", measured))
         if (measured := own.get(group)) is not None:
             row |= {"ALNet, this run": 100 * measured.estimate} | measured.columns()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.diagnosis.aggregation import UNKNOWN, AggregationRule, MajorityAboveThreshold, vote
-from alnet_lib.evaluation.smear_level import shares_of
+from alnet_lib.evaluation.smear_level import judged, shares_of, smear_reference
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import bootstrap, decision, intervals, roc
 from alnet_lib.statistics.intervals import Interval
@@ -24,7 +24,7 @@ SIZES: tuple[int, ...] = (1, 2, 3, 5, 8, 12, 20)
 """Numbers of cells of a smear at which the vote is repeated."""
 
 STABILITY_REPLICATES = 200
-"""Most bootstrap replicates of the threshold: each searches it anew."""
+"""Most bootstrap replicates of the threshold, whatever the profile asks for: each searches it anew."""
 
 QUANTILES: tuple[float, ...] = (2.5, 25, 50, 75, 97.5)
 """Of the thresholds over the replicates, in %."""
@@ -38,9 +38,11 @@ BENEFIT_THRESHOLDS: tuple[float, ...] = tuple(float(t) for t in np.round(np.aran
 BENEFIT_RECORDED: tuple[float, ...] = (0.05, 0.10, 0.20)
 """Those of the table and of results.json: APL is treated on suspicion, so low ones matter."""
 
+_UNDIAGNOSED = "no smear has a diagnosis to compare the verdict with"
+
 
 @if_available
-def coverage(cells: pd.DataFrame, thresholds: Sequence[float] = THRESHOLDS) -> Result:
+def coverage(cells: pd.DataFrame, thresholds: Sequence[float] = THRESHOLDS) -> Result | Unavailable:
     """Give accuracy against coverage as the threshold moves: an `unknown` is a referral, not an answer.
 
     Parameters
@@ -52,25 +54,128 @@ def coverage(cells: pd.DataFrame, thresholds: Sequence[float] = THRESHOLDS) -> R
 
     Returns
     -------
-    Result
-        Frame: `threshold`, `smears`, `decided` (share with a verdict), `accuracy` (of the decided, NaN if none),
-        `correct` (of all), the columns of `Interval.columns` (of the accuracy); shares in [0, 1]. Values:
-        `coverage.<threshold in %>.{accuracy, decided}` at the thresholds RECORDED, in %.
+    Result or Unavailable
+        Frame: `threshold`, `smears`, `decided` (share with a verdict), `accuracy` (of the decided, NaN if none) with
+        the columns of `Interval.columns`, `correct` (of all); `decided low`, `decided high`, `correct low` and `correct
+        high` are the intervals of the other two; shares in [0, 1]. Values: `coverage.<threshold in %>.{accuracy,
+        decided, correct}` at the thresholds RECORDED, in %. Facts: `patients`, `aside` (smears that are left out).
+        Unavailable where no smear has a diagnosis.
     """
+    aside, cells = _left_out(cells), judged(cells)
+    if cells.empty:
+        return Unavailable(_UNDIAGNOSED)
     rows, values = [], []
     for threshold in thresholds:
         votes = vote(cells, MajorityAboveThreshold(threshold))
         decided = votes["verdict"].ne(UNKNOWN)
         correct = votes["verdict"].eq(votes["expected"])
-        share = intervals.proportion(decided, votes)
+        found = {"decided": intervals.proportion(decided, votes), "correct": intervals.proportion(correct, votes)}
         accuracy = intervals.proportion(correct[decided], votes[decided])
-        about = {"threshold": threshold, "smears": len(votes), "decided": share.estimate}
-        rows.append(about | {"accuracy": accuracy.estimate, "correct": correct.mean()} | accuracy.columns(1))
+        about = {"threshold": threshold, "smears": len(votes)} | _ends("decided", found["decided"])
+        rows.append(about | {"accuracy": accuracy.estimate} | accuracy.columns(1) | _ends("correct", found["correct"]))
         if threshold in RECORDED:
-            key = f"coverage.{100 * threshold:.0f}"
-            values += [Value.of(f"{key}.decided", share, "%")]
-            values += [Value.of(f"{key}.accuracy", accuracy, "%")] if decided.any() else []
-    return Result(pd.DataFrame(rows), tuple(values))
+            found |= {"accuracy": accuracy} if decided.any() else {}
+            values += [Value.of(f"coverage.{100 * threshold:.0f}.{name}", one, "%") for name, one in found.items()]
+    patients = intervals.behind(cells)["n_patients"]
+    return Result(pd.DataFrame(rows), tuple(values), {"patients": patients, "aside": aside})
+
+
+def _ends(name: str, one: Interval) -> dict[str, float]:
+    """The columns of a share beside the main one of its row."""
+    return {name: one.estimate, f"{name} low": one.low, f"{name} high": one.high}
+
+
+def _left_out(rows: pd.DataFrame) -> str:
+    """Say for a caption how many smears have no diagnosis."""
+    n = rows["smear_id"].nunique() - judged(rows)["smear_id"].nunique()
+    return (
+        f" {n} {'smear' if n == 1 else 'smears'} without a diagnosis {'is' if n == 1 else 'are'} left out." if n else ""
+    )
+
+
+@if_available
+def coverage_as_shown(result: Result) -> pd.DataFrame:
+    """Write the shares of `coverage` with their intervals, to be shown: `0.83 (0.61 to 0.95)`.
+
+    Parameters
+    ----------
+    result : Result
+        Of `coverage`.
+
+    Returns
+    -------
+    DataFrame
+        Columns `threshold`, `smears`, `decided`, `patients decided`, `accuracy of the decided`, `correct of all`.
+    """
+    frame = result.frame
+
+    def written(name: str, low: str, high: str) -> list[str]:
+        columns = zip(frame[name], frame[low], frame[high], strict=True)
+        texts = ((f"{x:.2f}", f" ({a:.2f} to {b:.2f})" if not np.isnan(a) else " (no interval)") for x, a, b in columns)
+        return ["" if text == "nan" else text + ends for text, ends in texts]
+
+    return pd.DataFrame(
+        {
+            "threshold": frame["threshold"],
+            "smears": frame["smears"],
+            "decided": written("decided", "decided low", "decided high"),
+            "patients decided": frame["patients"],
+            "accuracy of the decided": written("accuracy", "low", "high"),
+            "correct of all": written("correct", "correct low", "correct high"),
+        }
+    )
+
+
+@if_available
+def at_thresholds(cells: pd.DataFrame, kept: float, chosen: Result) -> Result | Unavailable:
+    """Compare the vote at the threshold that is kept with the vote at the one that training smears choose.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        Of `smear_level.voting_cells` on testing smears.
+    kept : float
+        Threshold of the profile, in [0, 1).
+    chosen : Result
+        Of `smear_level.figure_4`: the middle of its equally best thresholds is the other one.
+
+    Returns
+    -------
+    Result or Unavailable
+        Frame: a row for each way to judge (module 1 by the labels of the cells, as Table 9A; end to end by the
+        diagnosis) and threshold, and their difference: `judged`, `threshold`, `smears`, `correct` (% or percentage
+        points) and the columns of `Interval.columns`, of the difference too (paired). Values:
+        `at_threshold.{kept, chosen, difference}.{module_1, end_to_end}`. Facts: `kept`, `chosen` (%), `n` (smears),
+        `findings` (words). Unavailable where no smear has labelled cells or a diagnosis.
+    """
+    threshold = (chosen.facts["low"] + chosen.facts["high"]) / 200
+    voted = [vote(cells, MajorityAboveThreshold(t)) for t in (kept, threshold)]
+    one, other = (votes.assign(reference=votes["smear_id"].map(smear_reference(cells))) for votes in voted)
+    labelled, diagnosed = one["reference"].notna(), one.index.isin(judged(one).index)
+    ways = {
+        "module_1": ("module 1 (as Table 9A)", labelled, "module_1", "reference"),
+        "end_to_end": ("end to end", diagnosed, "verdict", "expected"),
+    }
+    rows, values, findings = [], [], []
+    for key, (words, which, predicted, reference) in ways.items():
+        if not which.any():
+            continue
+        smears = one[which]
+        right = [votes[predicted].eq(votes[reference])[which] for votes in (one, other)]
+        found = {name: intervals.proportion(r, smears) for name, r in zip(("kept", "chosen"), right, strict=True)}
+        found["difference"] = intervals.difference(right[0], smears, right[1])
+        names = (f"{100 * kept:.0f}% (kept)", f"{100 * threshold:.1f}% (chosen)", "chosen less kept")
+        for name, (measured, interval) in zip(names, found.items(), strict=True):
+            about = {"judged": words, "threshold": name, "smears": len(smears), "correct": 100 * interval.estimate}
+            rows.append(about | interval.columns())
+            unit = "percentage points" if measured == "difference" else "%"
+            values.append(Value.of(f"at_threshold.{measured}.{key}", interval, unit))
+        less = found["difference"]
+        findings.append(f"{words} {100 * less.estimate:+.1f} percentage points ({less.text()})")
+    if not rows:
+        return Unavailable("no testing smear has labelled cells or a diagnosis")
+    facts = {"kept": 100 * kept, "chosen": 100 * threshold, "n": len(one), "findings": "; ".join(findings)}
+    return Result(pd.DataFrame(rows), tuple(values), facts)
 
 
 @if_available
@@ -81,7 +186,7 @@ def cells_needed(
     *,
     sizes: Sequence[int] = SIZES,
     repeats: int = 20,
-) -> Result:
+) -> Result | Unavailable:
     """Measure how the vote does when only some cells of each smear are seen, drawn at random without replacement.
 
     A smear with fewer cells than a size gives all it has, so every size is evaluated on the same smears.
@@ -101,11 +206,12 @@ def cells_needed(
 
     Returns
     -------
-    Result
+    Result or Unavailable
         Frame: `cells`, `full` (smears that have enough), `correct` (share of draws with the correct verdict, first
-        over the repeats of a smear, then over smears), `unknown` (share of draws), the columns of `Interval.columns`
-        (of `correct`, over patients); shares in [0, 1]. Values: `cells_needed.<cells>.correct` in %. Facts: `repeats`
-        and, where sizes of one and two cells are drawn, `dip`: a sentence on the ties of two cells, or empty.
+        over the repeats of a smear, then over smears) with the columns of `Interval.columns`, `unknown` (share of
+        draws) with `unknown low` and `unknown high`; shares in [0, 1]. Values: `cells_needed.<cells>.{correct,
+        unknown}` in %. Facts: `repeats`, `aside` (smears that are left out) and `dip`: a sentence where two cells are
+        correct less often than one, or empty. Unavailable where no smear has a diagnosis.
 
     Raises
     ------
@@ -114,6 +220,9 @@ def cells_needed(
     """
     if min(sizes) < 1:
         raise ValueError("a smear needs one cell at least")
+    aside, cells = _left_out(cells), judged(cells)
+    if cells.empty:
+        return Unavailable(_UNDIAGNOSED)
     smear = cells["smear_id"].astype("category").cat.codes.to_numpy()
     # Position of every cell in a random order of its smear's cells, once a repeat: sizes are nested in each other.
     ranks = np.empty((repeats, len(cells)), np.int64)
@@ -122,7 +231,7 @@ def cells_needed(
         ranks[repeat, order] = pd.Series(smear[order]).groupby(smear[order]).cumcount()
     available = np.bincount(smear)
     smears = _smears(cells, smear)
-    rows, values, unknown = [], [], {}
+    rows, values = [], []
     for size in sizes:
         repeats_of, row = np.nonzero(ranks < size)
         votes = vote(cells.iloc[row].assign(smear_id=repeats_of * len(available) + smear[row]), rule)
@@ -132,19 +241,22 @@ def cells_needed(
         # Draws of one smear are no new observations: a smear counts once, by its mean.
         of_smear = drawn.groupby(votes["smear_id"] % len(available)).mean().reindex(range(len(available)))
         correct = intervals.proportion(of_smear["correct"], smears)
-        unknown[size] = float(of_smear["unknown"].mean())
+        unknown = intervals.proportion(of_smear["unknown"], smears)
         about = {"cells": size, "full": int((available >= size).sum()), "correct": correct.estimate}
-        rows.append(about | {"unknown": unknown[size]} | correct.columns(1))
-        values.append(Value.of(f"cells_needed.{size}.correct", correct, "%"))
-    return Result(pd.DataFrame(rows), tuple(values), {"repeats": repeats, "dip": _dip(rows, unknown)})
+        rows.append(about | correct.columns(1) | _ends("unknown", unknown))
+        shares = {"correct": correct, "unknown": unknown}
+        values += [Value.of(f"cells_needed.{size}.{name}", one, "%") for name, one in shares.items()]
+    frame = pd.DataFrame(rows)
+    return Result(frame, tuple(values), {"repeats": repeats, "aside": aside, "dip": _dip(frame)})
 
 
-def _dip(rows: Sequence[dict[str, object]], unknown: Mapping[int, float]) -> str:
-    """Two cells that differ are a tie, and a tie has no majority: say so where it costs correct verdicts."""
-    correct = {row["cells"]: row["correct"] for row in rows}
-    if not {1, 2} <= set(correct) or not correct[2] < correct[1]:  # type: ignore[operator]
+def _dip(frame: pd.DataFrame) -> str:
+    """Describe, without a cause, that two cells are correct less often than one."""
+    curve = 100 * frame.set_index("cells")[["correct", "unknown"]]
+    if not {1, 2} <= set(curve.index) or not curve.loc[2, "correct"] < curve.loc[1, "correct"]:
         return ""
-    return f" The dip at two cells is ties: two cells that differ give no majority ({100 * unknown[2]:.0f}% unknown)."
+    one, two = (f"{curve.loc[n, 'correct']:.1f}% correct and {curve.loc[n, 'unknown']:.1f}% unknown" for n in (1, 2))
+    return f" With one cell: {one}; with two: {two}."
 
 
 def _smears(cells: pd.DataFrame, smear: np.ndarray) -> pd.DataFrame:
@@ -170,8 +282,9 @@ def threshold_stability(votes: pd.DataFrame, *, replicates: int, rng: np.random.
     -------
     Result or Unavailable
         Frame: `quantile, %` (of QUANTILES), `threshold` in [0, 1], `patients`, `interval` (method). Values:
-        `threshold.<quantile>` in %; that of 50, the median, has the percentile interval. Facts: `median`, `low`, `high`
-        (%), `n` (smears), `patients`, `ci`, `interval`. Unavailable where the smears are of one class, or of too few
+        `threshold.<quantile>` in %; that of 50, the median, has the percentile interval, unless the draws agree: they
+        then say nothing of its spread. Facts: `median`, `low`, `high` (%), `n` (smears), `patients`, `draws` (that were
+        made), `spread` and `capped` (words), `interval`. Unavailable where the smears are of one class, or of too few
         patients.
     """
     votes = votes[votes["reference"].notna()].reset_index(drop=True)
@@ -186,13 +299,20 @@ def threshold_stability(votes: pd.DataFrame, *, replicates: int, rng: np.random.
             low, high, _ = roc.best_threshold(pd.Series(reference[rows]), shares.iloc[rows].reset_index(drop=True))
             chosen.append((low + high) / 2)
     found = dict(zip(QUANTILES, np.percentile(chosen, QUANTILES).tolist(), strict=True))
-    median = Interval(found[50], found[2.5], found[97.5], "percentile bootstrap over patients", **behind)
+    if found[97.5] - found[2.5] > 1e-9:
+        median = Interval(found[50], found[2.5], found[97.5], "percentile bootstrap over patients", **behind)
+        spread = f"95% of {len(chosen)} draws {100 * found[2.5]:.1f} to {100 * found[97.5]:.1f}%"
+    else:
+        median = intervals.none(found[50], votes, "the draws of patients agree")
+        spread = f"at least 95% of {len(chosen)} draws agree, so no interval is given"
     frame = pd.DataFrame({"quantile, %": QUANTILES, "threshold": found.values()})
-    frame = frame.assign(patients=behind["n_patients"], interval=median.method)
-    values = tuple(Value.of(f"threshold.{q:g}", median if q == 50 else 100 * found[q], "%") for q in QUANTILES)
+    frame = frame.assign(patients=behind["n_patients"], interval=median.columns()["interval"])
+    of_quantile = {q: median if q == 50 else intervals.none(found[q], votes) for q in QUANTILES}
+    values = tuple(Value.of(f"threshold.{q:g}", one, "%") for q, one in of_quantile.items())
+    asked = f" The profile asks for {replicates:,} draws; the search is repeated {STABILITY_REPLICATES} times at most."
     facts = {"median": 100 * found[50], "low": 100 * median.low, "high": 100 * median.high, "n": len(votes)}
-    facts |= {"patients": behind["n_patients"], "ci": median.text(0), "interval": median}
-    return Result(frame, values, facts)
+    facts |= {"draws": len(chosen), "spread": spread, "capped": asked if replicates > STABILITY_REPLICATES else ""}
+    return Result(frame, values, facts | {"patients": behind["n_patients"], "interval": median})
 
 
 def threshold_interval(stability: Result | Unavailable) -> Interval | None:
@@ -206,7 +326,7 @@ def threshold_interval(stability: Result | Unavailable) -> Interval | None:
     Returns
     -------
     Interval or None
-        In [0, 1]; None where there is none.
+        In [0, 1], without ends where the draws agree; None where there is none.
     """
     return None if isinstance(stability, Unavailable) else stability.facts["interval"]
 
@@ -217,6 +337,7 @@ def apl_benefit(
     seen: pd.DataFrame | Unavailable,
     *,
     prevalences: Sequence[float] = PREVALENCES,
+    made_by: str = "",
 ) -> Result | Unavailable:
     """Give the net benefit of treating a smear as APL by its recalibrated probability, at several prevalences.
 
@@ -232,6 +353,8 @@ def apl_benefit(
         Of `smear_level.votes_of` on training smears: cross-fitted, and by module 1 itself.
     prevalences : sequence of float
         In (0, 1), beside the cohort's own.
+    made_by : str
+        Which networks predicted the cross-fitted smears: `experiments.cross_fitting.made_by`.
 
     Returns
     -------
@@ -240,15 +363,18 @@ def apl_benefit(
         `threshold`, `net benefit`, the columns of `Interval.columns` (over patients), `everyone as APL`. Values:
         `decision_curve.<prevalence>.<threshold>` (`cohort` or whole %; whole %), without unit. Facts: `curves` (name of
         a panel to the frame of `statistics.decision.decision_curve`), `prevalence` (%, of the testing smears),
-        `fitted_prevalence` (%), `fitted_on`, `n` (smears), `patients`. Unavailable where the testing smears, or those
+        `fitted_prevalence` (%), `fitted_on`, `n` (smears), `patients`, `apl_patients`, `aside` (smears that are left
+        out). Unavailable where the testing smears, or those
         to fit on, are all of APL or none is.
     """
     fitting = seen if isinstance(cross_fitted, Unavailable) else cross_fitted
-    on = "training smears that module 1 was fitted on" if fitting is seen else "cross-fitted training smears"
+    crossed = "cross-fitted training smears" + (f", predicted {made_by}" if made_by else "")
+    on = "training smears that module 1 was fitted on" if fitting is seen else crossed
     for part, name in ((votes, "testing"), (fitting, "training")):
-        if isinstance(part, Unavailable) or part["diagnosis"].eq("APL").nunique() < 2:
+        if isinstance(part, Unavailable) or judged(part)["diagnosis"].eq("APL").nunique() < 2:
             return Unavailable(f"the {name} smears are all of APL, or none is, or none is known")
     assert isinstance(votes, pd.DataFrame) and isinstance(fitting, pd.DataFrame)
+    aside, votes, fitting = _left_out(votes), judged(votes), judged(fitting)
     share = "share_abnormal_promyelocyte"
     recalibration = decision.fit_recalibration(fitting["diagnosis"].eq("APL"), fitting[share], fitting["n_cells"])
     apl = votes["diagnosis"].eq("APL").to_numpy()
@@ -268,4 +394,5 @@ def apl_benefit(
             values.append(Value.of(f"decision_curve.{name}.{100 * t:.0f}", benefit, ""))
     facts = {"curves": curves, "prevalence": 100 * own, "fitted_on": on, "n": len(votes)}
     facts |= {"fitted_prevalence": 100 * recalibration.prevalence, "patients": intervals.behind(votes)["n_patients"]}
+    facts |= {"apl_patients": intervals.behind(votes[apl])["n_patients"], "aside": aside}
     return Result(pd.DataFrame(rows), tuple(values), facts)

@@ -93,7 +93,8 @@ def _section_3_3(votes: pd.DataFrame) -> list[Value]:
         values.append(Value.of("text.external.smears_module_1", first))
     for diagnosis, part in leukaemia.groupby("diagnosis"):
         correct, id = part["verdict"].eq(diagnosis), f"text.external.{diagnosis}"
-        values += [Value.of(f"{id}_smears_right", int(correct.sum())), Value.of(f"{id}_smears", len(part))]
+        counts, sizes = {f"{id}_smears_right": int(correct.sum()), f"{id}_smears": len(part)}, intervals.behind(part)
+        values += [replace(Value.of(one, n), **sizes) for one, n in counts.items()]
         values.append(Value.of(f"{id}_sensitivity", intervals.proportion(correct, part)))
     return values
 

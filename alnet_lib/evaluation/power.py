@@ -7,6 +7,7 @@ of the same patients. Below it, a missing difference says little.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from alnet_lib.diagnosis.tasks import MODULE_1
 from alnet_lib.evaluation import apl, smear_level
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import auc
-from alnet_lib.statistics.intervals import MINIMUM_PATIENTS, TAIL, clusters
+from alnet_lib.statistics.intervals import MINIMUM_PATIENTS, TAIL, behind, clusters
 
 POWER = 0.8
 SIMULATIONS, MOST_DRAWS = 1000, 4_000_000
@@ -296,7 +297,9 @@ def table(cells: pd.DataFrame, patients: pd.DataFrame, rule: AggregationRule, pr
     -------
     Result or Unavailable
         Frame: `question`, `patients`, `smallest difference` (percentage points or AUC; NaN where none could have been
-        found), `unit`, `assumptions`. Values: `power.<question>`. Unavailable where nothing can be judged.
+        found), `unit`, `smallest AUC` (the difference and what it is measured from; NaN for shares), `assumptions`.
+        Values: `power.<question>`, with the patients, smears and cells that each rests on. Unavailable where nothing
+        can be judged; smears without a diagnosis are left out.
     """
     rows: list[dict[str, Any]] = []
     for split, where in SPLITS.items():
@@ -305,7 +308,10 @@ def table(cells: pd.DataFrame, patients: pd.DataFrame, rule: AggregationRule, pr
             correct = MODULE_1.predicted(own).eq(MODULE_1.reference(own))
             rows.append(_shares("cells", split, f"cells, {where}: accuracy of two methods", own, correct, profile))
         votes = smear_level.votes_of(smear_level.voting_cells(cells, split), rule)
-        if not isinstance(votes, Unavailable):
+        if isinstance(votes, Unavailable):
+            continue
+        votes = smear_level.judged(votes)
+        if len(votes):
             correct = votes["verdict"].eq(votes["expected"])
             rows.append(_shares("smears", split, f"smears, {where}: verdicts of two methods", votes, correct, profile))
     for split, where in SPLITS.items():
@@ -314,9 +320,11 @@ def table(cells: pd.DataFrame, patients: pd.DataFrame, rule: AggregationRule, pr
         return Unavailable("no testing or external patient can be judged")
     frame = pd.DataFrame(rows)
     told = frame[frame["smallest difference"].notna()]
-    values = [Value.of(row["key"], row["smallest difference"], row["unit"].replace("AUC", "")) for row in
-              told.to_dict("records")]  # fmt: skip
-    return Result(frame.drop(columns="key"), tuple(values))
+    values = [
+        replace(Value.of(row["key"], row["smallest difference"], row["unit"].replace("AUC", "")), **row["behind"])
+        for row in told.to_dict("records")
+    ]
+    return Result(frame.drop(columns=["key", "behind"]), tuple(values))
 
 
 def _shares(
@@ -330,8 +338,9 @@ def _shares(
     found = of_shares(sizes, share, estimated, profile.generator(key.replace(".", "/")))
     how = "assumed, for all are alike" if np.isnan(within) else "estimated from this run"
     return {
-        "key": key, "question": question, "patients": len(sizes), "smallest difference": 100 * found,
-        "unit": "percentage points",
+        "key": key, "behind": behind(rows), "question": question, "patients": len(sizes),
+        "smallest difference": 100 * found,
+        "unit": "percentage points", "smallest AUC": float("nan"),
         "assumptions": f"{100 * share:.1f}% of {len(rows):,} {what} by the first method; correlation within patients "
         f"{estimated:.2f} ({how}); the two err on unrelated {what}" + _note(found, len(sizes)),
     }  # fmt: skip
@@ -346,6 +355,7 @@ def _areas_of(patients: pd.DataFrame, split: str, where: str, profile: Profile) 
             continue
         rng, key = profile.generator(f"power/apl/{split}/{name}"), f"power.apl.{split}.{name}"
         said = f"{cases} APL and {controls} AML patients; binormal scores"
+        baseline = 0.5
         if name == "chance":
             found, question = of_area(cases, controls, rng), f"APL against AML, {where}: AUC above 0.5"
         else:
@@ -355,7 +365,8 @@ def _areas_of(patients: pd.DataFrame, split: str, where: str, profile: Profile) 
             question = f"APL against AML, {where}: AUC above the promyelocyte fraction's"
             said += f"; the fraction's AUC {baseline:.2f}; correlation of the scores within a diagnosis {alike:.2f}"
         rows.append(
-            {"key": key, "question": question, "patients": len(own), "smallest difference": found, "unit": "AUC",
+            {"key": key, "behind": behind(own), "question": question, "patients": len(own),
+             "smallest difference": found, "unit": "AUC", "smallest AUC": baseline + found,
              "assumptions": said + _note(found, len(own))}
         )  # fmt: skip
     return rows

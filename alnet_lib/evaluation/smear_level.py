@@ -5,7 +5,7 @@ Every interval is over patients: the smears of a patient are a cluster (`statist
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +38,7 @@ _REASONS = {
     "test": _NO_SMEAR.format("testing"),
     "external": "no cell of another site votes",
 }
+_UNDIAGNOSED = "no smear has a diagnosis to compare the verdict with"
 
 
 @if_available
@@ -56,8 +57,7 @@ def voting_cells(cells: pd.DataFrame, split: str) -> pd.DataFrame | Unavailable:
     DataFrame or Unavailable
         The eligible cells; unavailable where there is none.
     """
-    own = cells[cells["eligible"]]
-    own = own[own["split"].eq(split)]
+    own = cells[cells["eligible"] & cells["split"].eq(split)]
     return own if len(own) else Unavailable(_REASONS[split])
 
 
@@ -96,8 +96,8 @@ def votes_of(cells: pd.DataFrame, rule: AggregationRule) -> pd.DataFrame:
         One row a smear, as `diagnosis.aggregation.vote`, and `reference` (of `smear_reference`; missing where no cell
         of the smear has a label).
     """
-    votes = aggregation.vote(cells, rule)
-    return votes.assign(reference=votes["smear_id"].map(smear_reference(cells)))
+    reference = smear_reference(cells)
+    return aggregation.vote(cells, rule).assign(reference=lambda votes: votes["smear_id"].map(reference))
 
 
 def shares_of(votes: pd.DataFrame) -> pd.DataFrame:
@@ -116,11 +116,33 @@ def shares_of(votes: pd.DataFrame) -> pd.DataFrame:
     return votes[[f"share_{name}" for name in MODULE_1_CLASSES]].set_axis(list(MODULE_1_CLASSES), axis=1)
 
 
-def _aside(votes: pd.DataFrame) -> dict[str, int | str]:
-    """Count the smears that no reference label judges, and say so for a caption."""
-    n = int(votes["reference"].isna().sum())
-    words = f" {n} {'smear' if n == 1 else 'smears'} without a labelled cell {'is' if n == 1 else 'are'} left out."
-    return {"unlabelled": n, "aside": words if n else ""}
+def judged(votes: pd.DataFrame) -> pd.DataFrame:
+    """Give the smears whose diagnosis is known; a manifest may leave it empty, and then no verdict is right or wrong.
+
+    Parameters
+    ----------
+    votes : DataFrame
+        Of `votes_of`, or one row a cell, with `diagnosis`.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `votes`.
+    """
+    return votes[votes["diagnosis"].notna() & votes["diagnosis"].ne("")]
+
+
+def _aside(n: int, fact: str = "unlabelled", what: str = "labelled cell") -> dict[str, int | str]:
+    """Say for a caption that so many smears are judged by nothing."""
+    words = f" {n} {'smear' if n == 1 else 'smears'} without a {what} {'is' if n == 1 else 'are'} left out."
+    return {fact: n, "aside": words if n else ""}
+
+
+def _of_diagnoses(votes: pd.DataFrame) -> dict[str, int | str]:
+    """The facts of verdicts that are compared with diagnoses: which are left out, and which two count as one."""
+    merged = " AL non-APL counts as correct for AML and ALL: there is no module 2."
+    aside = _aside(len(votes) - len(judged(votes)), "undiagnosed", "diagnosis")
+    return aside | {"merged": merged if votes["expected"].eq(NON_APL).any() else ""}
 
 
 def figure_4(
@@ -136,8 +158,7 @@ def figure_4(
         The values stand beside the paper's numbers, which are of smears that module 1 was fitted on. False for
         cross-fitted votes: their keys are `roc.cross_fitted.*` and `threshold.cross_fitted`.
     threshold : Interval, optional
-        Of the threshold over patients, in [0, 1], by the bootstrap; without it the value has no interval, since the
-        range of equally best thresholds is none.
+        Of the threshold over patients, in [0, 1]; the range of equally best thresholds is no interval.
 
     Returns
     -------
@@ -146,13 +167,14 @@ def figure_4(
         Till's M, the AUC of each class, the threshold (middle of the equally best). Facts: `roc` (MulticlassRoc), `auc`
         (average, in [0, 1]) and its interval `ci`, `hand_till` and `hand_till_ci`, `low`, `high` (%, range of equally
         best thresholds), `patients`, `n` (smears), `unlabelled` and `aside`, `inside` (`inside` or `outside`: where the
-        paper's 50% lies). Unavailable where the smears are of one class.
+        paper's 50% lies) of what `range` says: the interval of the threshold, else the equally best ones. Unavailable
+        where the smears are of one class.
     """
     if isinstance(votes, Unavailable):
         return votes
     if votes["reference"].nunique() < 2:
         return Unavailable("the training smears are all of one class, or none has a label")
-    aside = _aside(votes)
+    facts: dict[str, Any] = {**_aside(int(votes["reference"].isna().sum()))}
     votes = votes[votes["reference"].notna()].reset_index(drop=True)
     reference, analysis = votes["reference"], roc.multiclass_roc(votes["reference"], shares_of(votes))
     low, high = analysis.threshold
@@ -162,49 +184,41 @@ def figure_4(
     chosen = 50 * (low + high) if threshold is None else replace(threshold, estimate=(low + high) / 2)
     name = "roc" if printed else "roc.cross_fitted"
     ids = ("text.roc.auc", "text.threshold") if printed else (f"{name}.auc", "threshold.cross_fitted")
-    values = [
-        Value.of(ids[0], average, None if printed else ""),
-        Value.of(ids[1], chosen, None if printed else "%"),
-        Value.of(f"{name}.hand_till", pairs, ""),
-        *(Value.of(f"{name}.auc.{one}", measured, "") for one, measured in of_class.items()),
-    ]
-    facts: dict[str, Any] = {
-        "roc": analysis,
-        "auc": average.estimate,
-        "ci": average.text(3, factor=1),
-        "patients": average.n_patients,
-    }
-    facts |= {"hand_till": pairs.estimate, "hand_till_ci": pairs.text(3, factor=1)}
-    facts |= {"low": 100 * low, "high": 100 * high, "n": len(votes)} | aside
-    facts["inside"] = "inside" if low <= 0.5 <= high else "outside"
+    values = [Value.of(ids[0], average, None if printed else ""), Value.of(ids[1], chosen, None if printed else "%")]
+    more = {"hand_till": pairs} | {f"auc.{one}": measured for one, measured in of_class.items()}
+    values += [Value.of(f"{name}.{one}", measured, "") for one, measured in more.items()]
+    facts |= {"roc": analysis, "auc": average.estimate, "ci": average.text(3, factor=1)}
+    facts |= {"hand_till": pairs.estimate, "hand_till_ci": pairs.text(3, factor=1), "patients": average.n_patients}
+    facts |= {"low": 100 * low, "high": 100 * high, "n": len(votes)}
+    ends, name = (low, high), "the equally best thresholds"
+    if threshold is not None and threshold.given:
+        ends, name = (threshold.low, threshold.high), f"the 95% interval over {threshold.n_patients} patients"
+    facts["inside"] = "inside" if ends[0] <= 0.5 <= ends[1] else "outside"
+    facts["range"] = f"{name}, {100 * ends[0]:.1f}% to {100 * ends[1]:.1f}%"
     rows = [{"class": one, "auc": found.estimate} | found.columns(factor=1) for one, found in of_class.items()]
     return Result(pd.DataFrame(rows), tuple(values), facts)
 
 
 @if_available
-def as_printed(counts: pd.DataFrame | Result) -> pd.DataFrame:
+def as_printed(result: Result) -> pd.DataFrame:
     """Write percent of the reference diagnosis with counts in brackets, as Table 9 prints them: `93% (14)`.
 
     Parameters
     ----------
-    counts : DataFrame or Result
-        Confusion matrix of smears; a Result has it as the fact `counts`, and the intervals in its frame.
+    result : Result
+        Of `table_9a`, `table_9b` or `end_to_end`.
 
     Returns
     -------
     DataFrame
-        Strings, to be shown; of a Result with `correct, 95% interval`: `68 to 100% (12 patients)`.
+        Strings, to be shown, and `correct, 95% interval`: `68 to 100% (12 patients)`.
     """
-    made = counts if isinstance(counts, Result) else None
-    counts = counts.facts["counts"] if isinstance(counts, Result) else counts
+    counts, about = result.facts["counts"], result.frame
     text = classification.percent(counts).map(lambda p: "" if np.isnan(p) else f"{p:.0f}%")
     shown = (text + " (" + counts.astype(str) + ")").rename_axis("reference")
-    if made is None:
-        return shown
-    about = made.frame
     ends = about["low"].map("{:.0f}".format) + " to " + about["high"].map("{:.0f}%".format)
-    ends = ends.where(about["low"].notna(), "none") + " (" + about["patients"].astype(str) + " patients)"
-    return shown.assign(**{"correct, 95% interval": ends})
+    people = about["patients"].map(lambda n: f" ({n} patient{'' if n == 1 else 's'})")
+    return shown.assign(**{"correct, 95% interval": ends.where(about["low"].notna(), "none") + people})
 
 
 def _predictions(votes: pd.DataFrame, reference: pd.Series, predicted: pd.Series) -> pd.DataFrame:
@@ -214,17 +228,17 @@ def _predictions(votes: pd.DataFrame, reference: pd.Series, predicted: pd.Series
 
 
 def _confusion_result(
-    predictions: pd.DataFrame, classes: Sequence[str], others: Sequence[str], values: Sequence[Value]
+    found: pd.DataFrame, classes: Sequence[str], others: Sequence[str], values: list[Value], more: Mapping[str, Any]
 ) -> Result:
     """Counts, percentages, and the interval of each row's correct share; classes without a smear get no row."""
-    counts = classification.confusion(predictions["reference"], predictions["predicted"], classes, others)
+    counts = classification.confusion(found["reference"], found["predicted"], classes, others)
     counts = counts[counts.sum(axis=1) > 0]
-    parts = [predictions[predictions["reference"].eq(name)] for name in counts.index]
+    parts = [found[found["reference"].eq(name)] for name in counts.index]
     correct = pd.DataFrame([classification.accuracy(part).columns() for part in parts], counts.index)
-    about = classification.accuracy(predictions)
-    facts = about.columns() | {"accuracy": 100 * about.estimate, "ci": about.text(), "n": len(predictions)}
+    about = classification.accuracy(found)
+    facts = about.columns() | {"accuracy": 100 * about.estimate, "ci": about.text(), "n": len(found)}
     frame = counts.join(classification.percent(counts).add_suffix(", %")).join(correct).rename_axis("reference")
-    return Result(frame, tuple(values), facts | {"counts": counts, "aside": ""})
+    return Result(frame, tuple(values), facts | {"counts": counts, **more})
 
 
 def _predictions_9a(votes: pd.DataFrame) -> pd.DataFrame:
@@ -261,8 +275,7 @@ def table_9a(votes: pd.DataFrame) -> Result | Unavailable:
     if rates["APL", "sensitivity"].n_patients:
         apl = {rate: rates["APL", rate] for rate in ("specificity", "precision")}
         values += [Value.of(f"text.s4.APL.{rate}", one) for rate, one in apl.items() if one.n_patients]
-    result = _confusion_result(found, classes, ["UNK"], values)
-    return replace(result, facts={**result.facts, **_aside(votes)})
+    return _confusion_result(found, classes, ["UNK"], values, _aside(len(votes) - len(found)))
 
 
 def _predictions_9b(votes: pd.DataFrame) -> pd.DataFrame:
@@ -286,7 +299,8 @@ def table_9b(votes: pd.DataFrame | Unavailable, cells: pd.DataFrame) -> Result |
     Returns
     -------
     Result or Unavailable
-        Frame and facts: as `table_9a`. Unavailable without module 2, or where it saw no smear of AML or none of ALL.
+        Frame and facts: as `table_9a`, `undiagnosed` (smears that module 2 saw and no diagnosis judges) for
+        `unlabelled`. Unavailable without module 2, or where it saw no smear of AML or none of ALL.
 
     Raises
     ------
@@ -304,8 +318,10 @@ def table_9b(votes: pd.DataFrame | Unavailable, cells: pd.DataFrame) -> Result |
     rates = classification.rate_intervals(found, classes)
     values += [Value.of(f"text.{name}.{rate}", measured) for (name, rate), measured in rates.items()]
     lymphoid = found[found["reference"].eq("ALL")]
-    values.append(Value.of("text.s3_3.ALL_wrong", int(lymphoid["predicted"].ne("ALL").sum())))
-    return _confusion_result(found, classes, ["UNK"], values)
+    wrong = Value.of("text.s3_3.ALL_wrong", int(lymphoid["predicted"].ne("ALL").sum()))
+    values.append(replace(wrong, **intervals.behind(lymphoid)))
+    aside = _of_diagnoses(votes[votes["module_1"].eq("blast")])
+    return _confusion_result(found, classes, ["UNK"], values, aside)
 
 
 def _table_9_values(predictions: pd.DataFrame, names: Sequence[str], table: str) -> list[Value]:
@@ -314,14 +330,14 @@ def _table_9_values(predictions: pd.DataFrame, names: Sequence[str], table: str)
     for reference, own in predictions.groupby("reference"):
         for name in names:
             id, called = f"{table}.{reference}.{name}", own["predicted"].eq(name)
-            values += [Value.of(id, int(called.sum()))] if id in known else []
+            values += [replace(Value.of(id, int(called.sum())), **intervals.behind(own))] if id in known else []
             if f"{id}.percent" in known:
                 values.append(Value.of(f"{id}.percent", intervals.proportion(called, own)))
     return [*values, Value.of(f"text.{table}.accuracy", classification.accuracy(predictions))]
 
 
 @if_available
-def end_to_end(votes: pd.DataFrame, *, key: str = "end_to_end") -> Result:
+def end_to_end(votes: pd.DataFrame, *, key: str = "end_to_end") -> Result | Unavailable:
     """Count the smears through both modules.
 
     Parameters
@@ -333,21 +349,25 @@ def end_to_end(votes: pd.DataFrame, *, key: str = "end_to_end") -> Result:
 
     Returns
     -------
-    Result
+    Result or Unavailable
         Frame: counts and percentages (`<predicted>, %`), the columns of `Interval.columns` for the row's correct share
         (%); diagnoses and verdicts that occur. Values: `<key>.accuracy`, and `<key>.<diagnosis>` of each that has
-        smears. Facts: as `table_9a`.
+        smears. Facts: as `table_9a`, `undiagnosed` for `unlabelled`, and `merged` (says where AML and ALL are one).
+        Unavailable where no smear has a diagnosis.
     """
+    facts, votes = _of_diagnoses(votes), judged(votes)
+    if votes.empty:
+        return Unavailable(_UNDIAGNOSED)
     found = _predictions(votes, votes["expected"], votes["verdict"])
     there = [name for name in (*DIAGNOSES, NON_APL) if found["reference"].eq(name).any()]
     others = [name for name in VERDICTS if name not in there and found["predicted"].eq(name).any()]
     parts = {"accuracy": found} | {name: found[found["reference"].eq(name)] for name in there}
     values = [Value.of(f"{key}.{name}", classification.accuracy(part), "%") for name, part in parts.items()]
-    return _confusion_result(found, there, others, values)
+    return _confusion_result(found, there, others, values, facts)
 
 
 @if_available
-def by_site(votes: pd.DataFrame) -> Result:
+def by_site(votes: pd.DataFrame) -> Result | Unavailable:
     """Count smears with the correct verdict by site and diagnosis.
 
     Parameters
@@ -357,20 +377,23 @@ def by_site(votes: pd.DataFrame) -> Result:
 
     Returns
     -------
-    Result
+    Result or Unavailable
         Frame: `site`, `diagnosis` (`all` first, where the site has several), `correct`, `unknown`, `smears`, `accuracy`
-        (%), the columns of `Interval.columns`. Values: `site.<site>.accuracy` and `site.<site>.<diagnosis>`.
+        (%), the columns of `Interval.columns`. Values: `site.<site>.accuracy` and `site.<site>.<diagnosis>`. Facts:
+        `undiagnosed`, `aside`, `merged`, as `end_to_end`. Unavailable where no smear has a diagnosis.
     """
+    facts, votes = _of_diagnoses(votes), judged(votes)
+    if votes.empty:
+        return Unavailable(_UNDIAGNOSED)
     found = _predictions(votes, votes["expected"], votes["verdict"]).assign(diagnosis=votes["diagnosis"])
     rows, values = [], []
     for site, of_site in found.groupby("site"):
         parts = [(str(name), own) for name, own in of_site.groupby("diagnosis")]
-        measured = classification.accuracy(of_site)
-        values.append(Value.of(f"site.{site}.accuracy", measured, "%"))
+        values.append(Value.of(f"site.{site}.accuracy", classification.accuracy(of_site), "%"))
         for name, own in [("all", of_site), *parts] if len(parts) > 1 else parts:
             measured = classification.accuracy(own)
             row = {"site": site, "diagnosis": name, "correct": int(own["predicted"].eq(own["reference"]).sum())}
             row |= {"unknown": int(own["predicted"].eq(UNKNOWN).sum()), "smears": len(own)}
             rows.append(row | {"accuracy": 100 * measured.estimate} | measured.columns())
             values += [Value.of(f"site.{site}.{name}", measured, "%")] if name != "all" else []
-    return Result(pd.DataFrame(rows), tuple(values))
+    return Result(pd.DataFrame(rows), tuple(values), facts)

@@ -1,4 +1,4 @@
-"""Ablations: what leakage between patients is worth, and what helps at other hospitals; the paper leaves both open.
+"""Ablations: what leakage between patients is worth, and what helps on external patients; the paper leaves both open.
 
 The same two modules trained again under one change each, everything else alike, with the profile's `ablations` settings
 (a smaller network in `quick`, the paper's in `paper`):
@@ -172,7 +172,7 @@ def correct(cells: pd.DataFrame, threshold: float) -> dict[str, pd.DataFrame]:
     -------
     dict of str to DataFrame
         For each of `MEASURES` that the cells allow, one row a cell or smear: correct (bool) and what
-        `statistics.intervals` reads.
+        `statistics.intervals` reads. Cells without a class and smears without a diagnosis are left out.
     """
     found = {}
     for spec in MODULES:
@@ -182,7 +182,9 @@ def correct(cells: pd.DataFrame, threshold: float) -> dict[str, pd.DataFrame]:
     voting = cells[cells["eligible"]]
     if len(voting):
         votes = aggregation.vote(voting, aggregation.MajorityAboveThreshold(threshold))
-        found["verdict"] = _about(votes).assign(correct=votes["verdict"].eq(votes["expected"]))
+        votes = votes[votes["expected"].fillna("").ne("")]  # Nothing judges a smear whose diagnosis is not known.
+        if len(votes):
+            found["verdict"] = _about(votes).assign(correct=votes["verdict"].eq(votes["expected"]))
     return found
 
 
@@ -240,7 +242,7 @@ def run_all(setup: Setup) -> Result | Unavailable:
     if settings is None:
         return Unavailable("the profile sets no `ablations`")
     if len(chosen) < 2:
-        return Unavailable("no patient is on both sides of the split and no labelled cell is from another site")
+        return Unavailable("no patient is on both sides of the split and there is no labelled external cell")
     judged: dict[tuple[Variant, str], list[dict[str, pd.DataFrame]]] = {}
     for variant in chosen:
         for seed in range(profile.ablation_seeds):

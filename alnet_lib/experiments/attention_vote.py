@@ -119,7 +119,11 @@ def learned_votes(setup: Setup, cells: pd.DataFrame, cross_fitted: pd.DataFrame)
     """The learned vote on every smear of the testing and external splits, fitted on cross-fitted training smears.
 
     It is fitted on probabilities of modules that had not seen the smears' patients, as none has seen a testing smear's.
-    Each cell is described by the modules' log-probabilities: hidden layers of different trainings do not compare.
+    Each cell is described by the modules' log-probabilities: hidden layers of different trainings do not compare. A
+    smear's bag holds all its voting cells, those without a label too: what is learnt is the patient's diagnosis, which
+    every cell of the smear shares, and a smear to be judged comes with all its voting cells as well. The networks of
+    the folds may be smaller than the modules that judge (`cross_fitting.made_by`); the vote then learns from another
+    network's mistakes than those it meets.
 
     Parameters
     ----------
@@ -181,11 +185,12 @@ def beside_the_rule(cells: pd.DataFrame, learned: pd.DataFrame, profile: Profile
         Three rows a split (`rule`, `learned`, `learned less rule`): where, smears, vote, correct (in %; the difference
         in percentage points), low, high, patients, design_effect, interval. Values
         `learned_vote.<where>.<rule, learned or difference>`; facts `<where>_rule`, `<where>_learned`,
-        `<where>_difference` and `<where>_ci` (of the difference). Smears without a reference diagnosis do not count.
+        `<where>_difference` and `<where>_ci` (of the difference), `merged` (says where AML and ALL are one). Smears
+        without a reference diagnosis do not count.
     """
     rows: list[dict[str, Any]] = []
     values: list[Value] = []
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {"merged": ""}
     rule = aggregation.MajorityAboveThreshold(profile.threshold)
     for split, where in (("test", "testing"), ("external", "external")):
         own = cells[eligible(cells) & cells["split"].eq(split) & cells["diagnosis"].isin(DIAGNOSES)]
@@ -194,6 +199,8 @@ def beside_the_rule(cells: pd.DataFrame, learned: pd.DataFrame, profile: Profile
         votes = aggregation.vote(own, rule)
         verdict = learned.set_index("smear_id")["verdict"].reindex(votes["smear_id"]).to_numpy()
         merged = {} if MODULE_2.predicts(own) else dict.fromkeys(("AML", "ALL"), aggregation.NON_APL)
+        if merged:
+            facts["merged"] = " Without module 2, AL non-APL counts as correct for AML and ALL."
         plain = votes["verdict"].eq(votes["expected"]).to_numpy()
         other = pd.Series(verdict, dtype=object).replace(merged).eq(votes["expected"]).to_numpy()
         found = {

@@ -111,8 +111,7 @@ class Handcrafted:
 
 
 def _values(cells: pd.DataFrame) -> np.ndarray:
-    # In rows: sums over another memory layout differ in their last digits.
-    return np.ascontiguousarray(cells[handcrafted.names()].to_numpy())
+    return np.ascontiguousarray(cells[handcrafted.names()].to_numpy())  # By rows: else the last digits of sums differ.
 
 
 def features(setup: Setup, files: Sequence[Path], crops: Sequence[Crop]) -> pd.DataFrame:
@@ -172,8 +171,8 @@ def judge(method: Method, cells: pd.DataFrame, spec: ModuleSpec) -> dict[str, An
     Returns
     -------
     dict or Unavailable
-        accuracy (%) with the columns of `Interval.columns`, images, settings, seconds, testing (`records` of the
-        testing images). Unavailable with fewer than two classes in training, or without a testing image.
+        accuracy (%) with the columns of `Interval.columns`, images, settings, seconds, testing (`records`). Unavailable
+        with fewer than two classes in training, or without a testing image.
     """
     classes = spec.reference(cells)
     train, test = (cells["split"].eq(split) & classes.notna() for split in ("train", "test"))
@@ -306,7 +305,7 @@ def saved(folder: Path) -> pd.DataFrame | Unavailable:
 
 @if_available
 def listed(rows: pd.DataFrame) -> Result:
-    """Rows of `compare` as a table, a method a row, without the records of single images."""
+    """Rows of `compare` without the records of single images."""
     return Result(rows.drop(columns="testing"))
 
 
@@ -314,7 +313,8 @@ def listed(rows: pd.DataFrame) -> Result:
 def apl_probability(setup: Setup, features: pd.DataFrame, cells: pd.DataFrame) -> pd.Series | Unavailable:
     """Probability of APL against AML of each eligible cell, by a linear discriminant on its handcrafted features.
 
-    Trained on the eligible cells of the training patients, each labelled with its patient's diagnosis.
+    Trained on the training patients' eligible cells that have a label, as the modules are, each for its patient's
+    diagnosis. Cells that vote without a label are scored only.
 
     Parameters
     ----------
@@ -323,20 +323,19 @@ def apl_probability(setup: Setup, features: pd.DataFrame, cells: pd.DataFrame) -
     features : DataFrame
         Of `features`.
     cells : DataFrame
-        One row a cell: image_id, patient_id, diagnosis, split, and what `eligible` reads.
+        One row a cell: image_id, patient_id, diagnosis, split, cell_type, and what `eligible` reads.
 
     Returns
     -------
     Series or Unavailable
-        In [0, 1], with the index of the eligible cells of APL and AML smears. Unavailable where the training split has
-        fewer than two patients of either.
+        In [0, 1], with the index of the eligible cells of APL and AML smears. Unavailable where fewer than two training
+        patients of either have labelled cells.
     """
     wanted = cells[eligible(cells) & cells["diagnosis"].isin(["APL", "AML"])]
-    train = wanted[wanted["split"].eq("train")]
+    train = wanted[wanted["split"].eq("train") & wanted["cell_type"].ne("")]
     if train.groupby("diagnosis")["patient_id"].nunique().reindex(["APL", "AML"], fill_value=0).min() < 2:
         return Unavailable("the training split needs two patients with APL and two with AML")
-    frame = features[handcrafted.names()].set_index(setup.data.manifest["image_id"])
-    chosen = setup.profile.classical
+    frame, chosen = features[handcrafted.names()].set_index(setup.data.manifest["image_id"]), setup.profile.classical
     fitted = search(
         "LDA", frame.loc[train["image_id"]].to_numpy(), train["diagnosis"].to_numpy(), train["patient_id"].to_numpy(),
         selected=chosen.selected, folds=chosen.folds, seed=setup.profile.seed,
@@ -362,8 +361,7 @@ def importance(setup: Setup, features: pd.DataFrame, count: int = 15) -> pd.Seri
     Series or Unavailable
         In nats, index the feature, largest first. Unavailable with fewer than two groups in training.
     """
-    manifest = setup.data.manifest
-    groups = SIX_CLASSES.reference(manifest)
+    manifest, groups = setup.data.manifest, SIX_CLASSES.reference(setup.data.manifest)
     train = manifest["split"].eq("train") & groups.notna()
     if groups[train].nunique() < 2:
         return Unavailable(SIX_CLASSES.lacking(manifest))

@@ -2,8 +2,10 @@
 
 What is chosen on module 1's output (threshold of the vote, calibration, learned vote) must not be chosen on cells that
 module 1 was fitted on: it is surer of them than of any other. The training split's patients are dealt into folds; both
-modules are trained on the other folds and predict the fold that was left out. Source: stacked generalisation, Wolpert,
-Neural Networks 5:241 (1992); the name is of Chernozhukov et al., Econometrics Journal 21:C1 (2018).
+modules are trained on the other folds and predict the fold that was left out. A profile may give the folds a smaller
+network than module 1's own, to save time: `made_by` says so and stands in every caption of what rests on such cells.
+Source: stacked generalisation, Wolpert, Neural Networks 5:241 (1992); the name is of Chernozhukov et al., Econometrics
+Journal 21:C1 (2018).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from alnet_lib.diagnosis.tasks import MODULE_1, MODULES, ModuleSpec
 from alnet_lib.experiments import module_training
 from alnet_lib.experiments.datasets import labelled
 from alnet_lib.experiments.preparation import Setup
+from alnet_lib.networks import architectures
 
 DEALS = 20
 """Deals of the patients that are tried until no fold holds all patients of a class."""
@@ -68,9 +71,42 @@ def cross_fitted(setup: Setup) -> pd.DataFrame | Unavailable:
     return cells
 
 
+def own_settings(profile: Profile) -> bool:
+    """Whether the folds' module 1 has all settings of module 1 itself, so that both judge unseen patients alike."""
+    return profile.cross_fitting is not None and profile.cross_fitting.module_1 == profile.module_1
+
+
+def made_by(profile: Profile) -> str:
+    """Say which networks give the cross-fitted cells their probabilities of module 1, for notes and captions.
+
+    Parameters
+    ----------
+    profile : Profile
+        Settings of module 1 and of the cross-fitting.
+
+    Returns
+    -------
+    str
+        Goes on after a noun or verb, without a full stop: `by SqueezeNet 1.1 (120 iterations), not module 1's VGG16
+        (1,200 iterations)`, or `by networks of module 1's own settings` where `own_settings` holds.
+    """
+    if profile.cross_fitting is None:
+        return "by none: the profile sets no `cross_fitting`"
+    if own_settings(profile):
+        return "by networks of module 1's own settings"
+    theirs, own = profile.cross_fitting.module_1, profile.module_1
+    if (theirs.backbone, theirs.iterations) == (own.backbone, own.iterations):
+        return f"by {_named(theirs)}, trained with other settings than module 1"
+    return f"by {_named(theirs)}, not module 1's {_named(own)}"
+
+
+def _named(training: Training) -> str:
+    return f"{architectures.title(training.backbone)} ({training.iterations:,} iterations)"
+
+
 @if_available
 def note(setup: Setup, cells: pd.DataFrame) -> str:
-    """Say what was cross-fitted and what not, in one or two sentences.
+    """Say what was cross-fitted, by which networks, and what was not.
 
     Parameters
     ----------
@@ -80,8 +116,10 @@ def note(setup: Setup, cells: pd.DataFrame) -> str:
         Of `cross_fitted`.
     """
     patients, used = cells["patient_id"].nunique(), cells["fold"].nunique()
-    text = f"{len(cells):,} training cells of {patients} patients, each predicted by modules that were fitted without "
-    text += f"its patient ({used} folds)."
+    text = f"{len(cells):,} training cells of {patients} patients, each predicted without its patient ({used} folds), "
+    text += f"{made_by(setup.profile)}."
+    if not own_settings(setup.profile):
+        text += " What is chosen on them is chosen for such a network, and may not fit module 1."
     settings, manifest = setup.profile.cross_fitting, setup.data.manifest
     if settings and used < settings.folds:
         text += f" The profile asks for {settings.folds} folds; there are only {patients} patients."

@@ -32,11 +32,15 @@ class CellImages:
         uint8 (n, S, S, 3), RGB, in the manifest's order; may be memory-mapped.
     content_hash : str
         Changes with the images and their labels.
+    cohort, kind : str
+        Name of the cohort and its kind (`synthetic`, `public`, `private`): a saved model says what it was trained on.
     """
 
     manifest: pd.DataFrame
     pixels: np.ndarray
     content_hash: str = ""
+    cohort: str = ""
+    kind: str = ""
 
     def with_manifest(self, manifest: pd.DataFrame) -> CellImages:
         """The same pictures with other labels or splits (same rows)."""

@@ -124,6 +124,8 @@ def train(
         "notes": done.notes,
         "threshold": profile.threshold,
     }
+    if data.kind:
+        description["trained_on"] = {"cohort": data.cohort, "kind": data.kind, "profile": profile.name}
     storage.save_network(network, path, description, history=done.history)
     checkpoint.unlink(missing_ok=True)
     return Trained(
@@ -239,7 +241,12 @@ def _load_trained(path: Path, key: str, name: str, opts: Options, counts: pd.Dat
         return None
     if json.loads(description.read_text(encoding="utf-8")).get("key") != key:
         return None
-    network, saved = storage.load_network(path)
+    try:
+        network, saved = storage.load_network(path)
+    except storage.DamagedModel:
+        # Put aside, not deleted: the owner may want to know what happened to it.
+        path.replace(path.with_name(f"{path.name}.damaged"))
+        return None
     history = pd.read_csv(path.with_suffix(".history.csv"))
     return Trained(
         name, network, opts, history, counts,

@@ -237,17 +237,19 @@ def cells_figure(curve: pd.DataFrame | Result) -> DescribedFigure:
     Parameters
     ----------
     curve : DataFrame or Result
-        Columns `cells`, `correct`, `low`, `high` (95% interval over patients), `unknown`; shares in [0, 1].
+        Columns `cells`, `correct`, `low`, `high` (95% interval over patients), `unknown`, `unknown low`, `unknown
+        high`; shares in [0, 1].
 
     Returns
     -------
     DescribedFigure
-        Two curves, the first with a band.
+        Two curves with bands.
     """
     frame = given(curve)
+    names = ["x", "y", "low", "high"]
     shown = {
-        "correct verdict": frame.rename(columns={"cells": "x", "correct": "y"}),
-        "unknown": frame[["cells", "unknown"]].set_axis(["x", "y"], axis=1),
+        "correct verdict": frame[["cells", "correct", "low", "high"]].set_axis(names, axis=1),
+        "unknown": frame[["cells", "unknown", "unknown low", "unknown high"]].set_axis(names, axis=1),
     }
     return _lines(shown, "cells of a smear", "share of smears", logx=True, ylim=(-0.02, 1.02))
 

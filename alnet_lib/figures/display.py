@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from IPython.display import HTML, Markdown
 
 from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.core.text import escaped, filled, for_html
 from alnet_lib.paper.items import ITEMS
 from alnet_lib.paper.values import Result
 
@@ -38,8 +38,8 @@ def show_figure(png: bytes, *, alt: str, id: str, caption: str) -> Any:
     """
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     return HTML(
-        f'<figure id="{html.escape(id)}"><img src="{source}" alt="{html.escape(alt)}">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f'<figure id="{for_html(id)}"><img src="{source}" alt="{for_html(alt)}">'
+        f"<figcaption>{for_html(caption)}</figcaption></figure>"
     )
 
 
@@ -62,8 +62,8 @@ def show_unavailable(id: str, reason: str, *, title: str = "") -> Any:
     """
     name = f"{label(id)}: {ITEMS[id].title}" if id in ITEMS else title or label(id)
     return HTML(
-        f'<p class="unavailable" id="{html.escape(id)}"><strong>{html.escape(name)}</strong> '
-        f"is not available in this run: {html.escape(reason)}</p>"
+        f'<p class="unavailable" id="{for_html(id)}"><strong>{for_html(name)}</strong> '
+        f"is not available in this run: {for_html(reason)}</p>"
     )
 
 
@@ -81,7 +81,8 @@ def findings(*lines: Line | Iterable[Line]) -> Any:
     Parameters
     ----------
     *lines : str, Unavailable, tuple, or an iterable of these
-        A tuple is a template and a Result or a mapping whose facts fill its braces.
+        A sentence is Markdown; what others wrote stands in it `escaped` (core.text). A tuple is a template and a Result
+        or a mapping whose facts fill its braces and are escaped here.
 
     Returns
     -------
@@ -96,7 +97,9 @@ def findings(*lines: Line | Iterable[Line]) -> Any:
             reasons.setdefault(text.reason)
         else:
             written.append(text)
-    return Markdown("\n".join(f"- {text}" for text in written or [f"Not available: {reason}." for reason in reasons]))
+    return Markdown(
+        "\n".join(f"- {text}" for text in written or [f"Not available: {escaped(reason)}." for reason in reasons])
+    )
 
 
 def _flat(lines: Iterable[Any]) -> Iterator[Line]:
@@ -113,4 +116,4 @@ def _written(line: Line) -> str | Unavailable:
     template, given = line
     if isinstance(given, Unavailable):
         return given
-    return template.format_map(given.facts if isinstance(given, Result) else given)
+    return filled(template, given.facts if isinstance(given, Result) else given)

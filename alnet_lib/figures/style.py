@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -12,6 +13,7 @@ import matplotlib
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from alnet_lib.core.files import atomic_path
 from alnet_lib.core.vocabulary import LABELS
@@ -59,6 +61,10 @@ def style() -> Iterator[None]:
         yield
 
 
+_POWER = re.compile(r"\$\\mathdefault\{(?:[-\u2212\d.^{}]|\\times)*\}\$")
+"""A label of a logarithmic axis, as matplotlib writes it."""
+
+
 class DescribedFigure(Figure):
     """A matplotlib figure with a text alternative.
 
@@ -69,6 +75,16 @@ class DescribedFigure(Figure):
     """
 
     alt: str = ""
+
+    def draw(self, renderer: Any) -> None:
+        """Draw, with a `$` in a name as a `$`: only matplotlib's own labels of logarithmic axes are mathematics."""
+        for axes in self.axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.get_ticklabels()  # Makes them.
+        for text in self.findobj(Text):
+            if isinstance(text, Text) and "$" in text.get_text() and not _POWER.fullmatch(text.get_text()):
+                text.set_parse_math(False)
+        super().draw(renderer)
 
 
 def new_figure(width: float, height: float) -> DescribedFigure:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import re
 from typing import Any
@@ -12,6 +11,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.core.text import for_html
 from alnet_lib.paper.values import Result
 
 
@@ -73,21 +73,21 @@ def html_table(
         HTML, names and texts escaped.
     """
     if isinstance(frame, Unavailable):
-        return f'<p class="unavailable">Not available: {html.escape(frame.reason)}</p>'
+        return f'<p class="unavailable">Not available: {for_html(frame.reason)}</p>'
     caption = _captioned(frame, caption)
     frame = frame.frame if isinstance(frame, Result) else frame
     frame = frame if digits is None else frame.round(digits)
-    anchor = f' id="{html.escape(id)}"' if id else ""
-    parts = [f'<table class="data"{anchor}><caption>{html.escape(caption)}</caption><thead><tr>']
+    anchor = f' id="{for_html(id)}"' if id else ""
+    parts = [f'<table class="data"{anchor}><caption>{for_html(caption)}</caption><thead><tr>']
     names = [*(_index_names(frame.index) if index else []), *(_joined(column) for column in frame.columns)]
-    parts += [f'<th scope="col">{html.escape(name.replace("_", " "))}</th>' for name in names]
+    parts += [f'<th scope="col">{for_html(name.replace("_", " "))}</th>' for name in names]
     parts.append("</tr></thead><tbody>")
     numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
     for label, row in zip(frame.index, frame.itertuples(index=False), strict=True):
         parts.append("<tr>")
         if index:
             levels = label if isinstance(label, tuple) else (label,)
-            parts += [f'<th scope="row">{html.escape(text(level))}</th>' for level in levels]
+            parts += [f'<th scope="row">{for_html(text(level))}</th>' for level in levels]
         for value, is_number in zip(row, numeric, strict=True):
             style = ' class="number"' if is_number else ""
             parts.append(f"<td{style}>{_breakable(text(value))}</td>")
@@ -98,7 +98,7 @@ def html_table(
 
 def _breakable(words: str) -> str:
     # Long names of values and files may wrap, or they would press the prose beside them into a tower.
-    escaped = html.escape(words)
+    escaped = for_html(words)
     return re.sub(r"\S{21,}", lambda long: re.sub(r"(?<=\w)([._/])(?=\w)", r"\1<wbr>", long[0]), escaped)
 
 
@@ -132,5 +132,5 @@ def show_table(
     table = html_table(frame, caption=caption, id=id, index=index, digits=digits)
     if isinstance(frame, Unavailable):
         return HTML(table)
-    label = html.escape(_captioned(frame, caption))
+    label = for_html(_captioned(frame, caption))
     return HTML(f'<div class="table-scroll" tabindex="0" role="region" aria-label="{label}">{table}</div>')

@@ -26,12 +26,19 @@ Crop = tuple[float, float, float, float]
 WHOLE: Crop = (float("nan"),) * 4
 
 
+MAX_PIXELS = 50_000_000
+"""Largest image in pixels: a picture of one cell has under a million, a field of view under 20 million, and 50 million
+take 150 megabytes in each thread that decodes."""
+
+_BITS_PER_SAMPLE = 258
+
+
 class ImageError(OSError):
     """A file that is not a usable cell image; the message names the file and what is wrong."""
 
 
 def decode(path: Path, *, allow_truncated: bool = False) -> np.ndarray:
-    """Read an image file. An opaque alpha channel is dropped.
+    """Read an image file. An opaque alpha channel is dropped, a palette of colours is applied.
 
     Parameters
     ----------
@@ -48,41 +55,82 @@ def decode(path: Path, *, allow_truncated: bool = False) -> np.ndarray:
     Raises
     ------
     ImageError
-        Missing, empty, not an image, truncated (unless allowed), greyscale, CMYK, 16-bit or with transparent pixels.
+        Missing, empty, not an image, damaged, truncated (unless allowed), of more than MAX_PIXELS, greyscale (also as
+        a palette of greys), CMYK, of more than 8 bits a channel or with transparent pixels.
     """
-    if not path.is_file():
-        raise ImageError(f"{path}: the file is missing")
-    if path.stat().st_size == 0:
-        raise ImageError(f"{path}: the file has zero bytes")
     try:
+        if not path.is_file():
+            raise ImageError(f"{path}: the file is missing")
+        if path.stat().st_size == 0:
+            raise ImageError(f"{path}: the file has zero bytes")
         with Image.open(path) as picture:
-            return _rgb(picture, path, allow_truncated)
+            _fits(picture, path)
+            try:
+                picture.load()
+            except OSError as error:
+                if not (allow_truncated and "truncated" in str(error)):
+                    raise
+            else:
+                return _rgb(picture, path)
+        return _decode_truncated(path)
+    except ImageError:
+        raise
     except UnidentifiedImageError as error:
         raise ImageError(f"{path}: not an image") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        if isinstance(error, ImageError):
-            raise
+    # Pillow's decoders fail on damaged files with nearly every kind of exception.
+    except Exception as error:
         raise ImageError(f"{path}: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
-    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    text = str(error) or type(error).__name__
     return f"the image is truncated ({text})" if "truncated" in text or "broken" in text else text
 
 
-def _rgb(picture: Image.Image, path: Path, allow_truncated: bool) -> np.ndarray:
-    try:
-        picture.load()
-    except OSError as error:
-        if not (allow_truncated and "truncated" in str(error)):
-            raise
-        return _decode_truncated(path)
-    if picture.mode == "RGBA":
-        if np.asarray(picture)[:, :, 3].min() < 255:
+def _fits(picture: Image.Image, path: Path) -> None:
+    """Refuse, from the header alone, what would take much memory, and what has more than 8 bits a channel."""
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        what = f"{width}x{height} pixels are more than {MAX_PIXELS // 10**6} million"
+        raise ImageError(f"{path}: {what}; a picture of one cell is needed, not of a slide")
+    if _deep(picture):
+        raise ImageError(f"{path}: the image is 16-bit; 8-bit RGB is needed, stain colour matters")
+
+
+def _deep(picture: Image.Image) -> bool:
+    # Pillow shows such files as RGB and drops the lower bits; only the file's header or the plan of its decoding tell.
+    bits = getattr(picture, "tag_v2", {}).get(_BITS_PER_SAMPLE, 8)
+    if picture.mode not in ("1", "P", "L") and (np.atleast_1d(bits) > 8).any():
+        return True
+    if picture.format == "JPEG2000":
+        return _deep_jpeg2000(Path(str(picture.filename)))  # type: ignore[attr-defined]
+    for codec, _, _, arguments in getattr(picture, "tile", ()):
+        given = arguments if isinstance(arguments, tuple) else (arguments,)
+        if codec == "SGI16" or any(isinstance(part, str) and ";16" in part for part in given):
+            return True
+        if codec in ("ppm", "ppm_plain") and len(given) > 1 and isinstance(given[1], int) and given[1] > 255:
+            return True
+    return False
+
+
+def _deep_jpeg2000(path: Path) -> bool:
+    with open(path, "rb") as file:
+        head = file.read(1 << 16)
+    sizes = head.find(b"\xff\x4f\xff\x51")
+    # ISO 15444-1, annex A.5.1: 38 bytes of sizes follow the marker, then a byte a channel, its bits less one.
+    return sizes >= 0 and any((bits & 0x7F) > 7 for bits in head[sizes + 42 : sizes + 43])
+
+
+def _rgb(picture: Image.Image, path: Path) -> np.ndarray:
+    if "transparency" in picture.info or picture.mode in ("RGBA", "PA"):
+        grey = picture.mode in ("L", "1", "LA") or _grey_palette(picture)
+        if np.asarray(picture.convert("RGBA"))[:, :, 3].min() < 255:
             raise ImageError(f"{path}: the image has transparent pixels")
-        picture = picture.convert("RGB")
+        picture = picture.convert("L" if grey else "RGB")
     if picture.mode == "P":
-        picture = picture.convert("RGB")
+        picture = picture.convert("L" if _grey_palette(picture) else "RGB")
     if picture.mode != "RGB":
         kind = {"L": "greyscale", "CMYK": "CMYK", "1": "black and white", "LA": "greyscale with alpha"}
         what = kind.get(picture.mode, f"of mode {picture.mode} (16-bit or unusual)")
@@ -90,10 +138,19 @@ def _rgb(picture: Image.Image, path: Path, allow_truncated: bool) -> np.ndarray:
     return np.asarray(picture)
 
 
+def _grey_palette(picture: Image.Image) -> bool:
+    """Whether all colours that a picture takes from its palette are greys."""
+    if picture.mode not in ("P", "PA"):
+        return False
+    red, green, blue = np.moveaxis(np.asarray(picture.convert("RGB")), 2, 0)
+    return bool((red == green).all() and (green == blue).all())
+
+
 def _decode_truncated(path: Path) -> np.ndarray:
     # An end-of-image marker lets the decoder stop; Pillow's own switch for this is process-wide, seen by other threads.
     with Image.open(BytesIO(path.read_bytes() + 32 * b"\xff\xd9")) as picture:
-        return np.asarray(picture.convert("RGB"))
+        picture.load()
+        return _rgb(picture, path)
 
 
 def is_truncated(path: Path) -> bool:
@@ -114,7 +171,7 @@ def is_truncated(path: Path) -> bool:
         with Image.open(path) as picture:
             jpeg = picture.format == "JPEG"
             picture.load()
-    except OSError as error:
+    except Exception as error:
         return "truncated" in str(error) and jpeg
     return False
 

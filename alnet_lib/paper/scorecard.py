@@ -253,9 +253,9 @@ def above_most_frequent(card: pd.DataFrame) -> Result | Unavailable:
     Returns
     -------
     Result or Unavailable
-        Index `network`; columns `testing` (accuracy, %), `low`, `high`, `above` (the interval, or without one the
-        accuracy, lies above the share of the most frequent class). Facts: `above`, `networks`, `share` (%).
-        Unavailable without Table 3 or without the testing cells of Table 6.
+        Index `network`; columns `testing` (accuracy, %), `low`, `high`, `above` (the interval lies above the share of
+        the most frequent class; never without one). Facts: `above`, `networks`, `share` (%), and `unjudged`, which says
+        how many have no interval. Unavailable without Table 3 or without the testing cells of Table 6.
     """
     known = card.set_index("id")["reproduced"]
     cells = known[[f"table_06.{name}.testing" for name in CELL_GROUPS]]
@@ -266,8 +266,11 @@ def above_most_frequent(card: pd.DataFrame) -> Result | Unavailable:
     networks = pd.Index(rows["row"].str.partition(".")[2], name="network")
     frame = pd.DataFrame({"testing": rows["reproduced"], "low": rows["ci_low"], "high": rows["ci_high"]})
     frame = frame.set_index(networks)
-    frame["above"] = frame["low"].fillna(frame["testing"]) > share
-    return Result(frame, facts={"above": int(frame["above"].sum()), "networks": len(frame), "share": share})
+    frame["above"] = frame["low"] > share
+    without = int(frame["low"].isna().sum())
+    said = f" {without} of them cannot be judged: no interval can be given." if without else ""
+    facts = {"above": int(frame["above"].sum()), "networks": len(frame), "share": share, "unjudged": said}
+    return Result(frame, facts=facts)
 
 
 def _values(items: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

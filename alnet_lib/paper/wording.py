@@ -40,6 +40,8 @@ _WORDS = {
     "proposed": "ALNet",
 }
 _DIGITS = {"%": 1, "percentage points": 1, "": 2}
+_COUNTED = ("smears", "images", "patients")
+"""Units of counts, of which there is no interval however many patients there are."""
 _PLACES = re.compile(r"s\d(_\d)?|abstract|introduction|caption|footnote")
 
 
@@ -121,20 +123,22 @@ def measured(value: Mapping[str, Any]) -> str:
     Returns
     -------
     str
-        E.g. `84.5 (80.8 to 88.7 over 24 patients)`, `84.5 (3 patients: too few for an interval)`; empty where nothing
-        was measured.
+        E.g. `84.5 (80.8 to 88.7 over 24 patients)`, `84.5 (3 patients: too few for an interval)`, of a count
+        `14 (6 patients)`; empty where nothing was measured.
     """
     known: list[Any] = [value.get(name) for name in ("reproduced", "ci_low", "ci_high", "n_patients")]
     number, low, high, n = known
     unit = value.get("unit", "")
     if _missing(number):
         return ""
-    shown, patients = _short(number, unit), "" if _missing(n) else f"{n:.0f} patients"
+    shown, patients = _short(number, unit), "" if _missing(n) else f"{n:.0f} patient{'' if n == 1 else 's'}"
     if not (_missing(low) or _missing(high)):
         over = f" over {patients}" if patients else ""
         return f"{shown} ({_short(low, unit)} to {_short(high, unit)}{over})"
     if not patients:
         return shown
+    if unit in _COUNTED:
+        return f"{shown} ({patients})"
     return f"{shown} ({patients}: {'too few for an interval' if n < MINIMUM_PATIENTS else 'no interval'})"
 
 

@@ -18,13 +18,13 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from jinja2 import Environment
 
 import alnet_lib.paper
 from alnet_lib.cohorts.building import SOURCES
 from alnet_lib.core.files import atomic_path
 from alnet_lib.figures import display, tables
 from alnet_lib.paper.items import NOTEBOOKS
+from alnet_lib.report import safety
 
 NAMES = ("claim", "tripod_ai", "stard_ai")
 AUTHOR = "author"
@@ -159,8 +159,7 @@ def page(run_dir: Path, results: Mapping[str, Any], pages: Collection[str] | Non
         counts = dict(sorted(Counter(row.by for row in answered).items(), key=lambda count: _ORDER.index(count[0])))
         shown.append(definition(name) | {"name": name, "rows": answered, "counts": counts})
     synthetic = _path(results.get("provenance", {}), "cohort.kind") == "synthetic"
-    # Its own environment, so that nothing that a caller sets can turn the escaping off.
-    return Environment(autoescape=True).from_string(_TEMPLATE).render(guidelines=shown, synthetic=synthetic)
+    return safety.environment().from_string(_TEMPLATE).render(guidelines=shown, synthetic=synthetic)
 
 
 def _frame(name: str, answered: list[Row]) -> pd.DataFrame:
@@ -301,7 +300,7 @@ entries: {% for by, count in guide.counts.items() %}{{ by }} {{ count }}{{ ', ' 
 <div class="table-scroll" tabindex="0" role="region" aria-label="{{ guide.guideline }}"><table class="data">
 <caption>{{ guide.guideline }} ({{ guide.year }}, DOI {{ guide.doi }}), answered by this run or left to the
 author.</caption>
-<colgroup>{% for width in (6, 24, 12, 40, 18) %}<col style="width:{{ width }}%">{% endfor %}</colgroup>
+<colgroup>{% for width in (6, 24, 12, 40, 18) %}<col class="w{{ width }}">{% endfor %}</colgroup>
 <thead><tr>{% for name in ('Number', 'Item', 'Answered by', 'Answer', 'Remains for the author') -%}
 <th scope="col">{{ name }}</th>{% endfor %}</tr></thead>
 <tbody>

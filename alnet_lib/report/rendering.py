@@ -11,7 +11,6 @@ from typing import Any
 
 import nbformat
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from nbconvert import HTMLExporter
 
@@ -21,10 +20,8 @@ from alnet_lib.figures import display
 from alnet_lib.figures.tables import html_table
 from alnet_lib.paper import by_verdict, coverage, in_words, measured, scorecard
 from alnet_lib.paper.items import ITEMS
-from alnet_lib.report import cautions, checklists, gallery
+from alnet_lib.report import cautions, checklists, gallery, safety
 from alnet_lib.workflow import recorder
-
-TEMPLATES = Path(__file__).with_name("templates")
 
 KIND_LINES = {
     "synthetic": "Synthetic cohort: made by a program, not from patients.",
@@ -86,7 +83,7 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
         )
         for name, notebook in notebooks.items()
     ]
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+    environment = safety.environment()
     if shown := gallery.contents(run_dir):
         pages.append(Page("", "gallery.html", "Gallery", "Gallery"))
     pages.append(Page("", "checklists.html", "Reporting guidelines", "Guidelines"))
@@ -97,14 +94,14 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
     bodies["index.html"] = environment.get_template("index.html.j2").render(
         **_index(run_dir, content, about, pages), cohort=about["cohort"], profile=about["profile"]["name"]
     )
-    caution = cautions.caution(run_dir)
+    bodies = {file: safety.sanitised(body, form=file == "gallery.html") for file, body in bodies.items()}
+    caution, head = cautions.caution(run_dir), safety.head()
     out = run_dir / "report"
-    for name in ("report.css", "report.js"):
-        write_text(out / name, (TEMPLATES / name).read_text(encoding="utf-8"))
     # The index comes last: it is the sign of a finished report.
     for position in [*range(1, len(pages)), 0]:
         page = pages[position]
         text = environment.get_template("page.html.j2").render(
+            **head,
             title=page.title,
             file=page.file,
             pages=pages,
@@ -162,7 +159,9 @@ def _title(notebook: nbformat.NotebookNode) -> str:
 
 
 def _notebook_body(notebook: nbformat.NotebookNode) -> str:
-    exporter = HTMLExporter(template_name="alnet", extra_template_basedirs=[str(TEMPLATES)], exclude_anchor_links=True)
+    exporter = HTMLExporter(
+        template_name="alnet", extra_template_basedirs=[str(safety.TEMPLATES)], exclude_anchor_links=True
+    )
     body, _ = exporter.from_notebook_node(notebook)
     return _HEADING.sub(lambda m: f'<h{m[1]} id="{_slug(m[2])}">{m[2]}</h{m[1]}>', body)
 
@@ -206,7 +205,7 @@ def _index(run_dir: Path, content: dict, about: dict, pages: list[Page]) -> dict
         "waiting": states.count("not-run"),
         "counts": None if card is None else coverage(card),
         "verdicts": "" if verdicts is None else Markup(html_table(verdicts, caption=_VERDICTS)),
-        "n_values": len(values),
+        "n_values": int(pd.to_numeric(values["reproduced"], errors="coerce").notna().sum()),
         "values": Markup(html_table(values, caption="Values of results.json", index=False)),
         "notebooks": [page for page in pages if page.name],
         "gallery": any(page.file == "gallery.html" for page in pages),

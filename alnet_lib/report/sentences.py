@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.core.text import escaped
 from alnet_lib.evaluation.audit.images import ScaleFinding
 from alnet_lib.evaluation.audit.shortcuts import SEEN
 from alnet_lib.paper.values import Result
@@ -26,24 +27,22 @@ def scale_sentences(findings: Iterable[ScaleFinding]) -> list[str]:
     list of str
         One sentence a finding; a suspect scale is marked as a warning.
     """
-    return [_scale(finding) for finding in findings]
+    return [_scale(finding, *map(escaped, (finding.source, finding.other, finding.cell_type))) for finding in findings]
 
 
-def _scale(f: ScaleFinding) -> str:
+def _scale(f: ScaleFinding, source: str, other: str, cell_type: str) -> str:
     if f.kind == "not judged":
-        return f"The scale of {f.source} cannot be judged by red cells: {f.measured} lie whole and alone."
+        return f"The scale of {source} cannot be judged by red cells: {f.measured} lie whole and alone."
     if f.kind == "red cells":
-        measured = (
-            f"Red cells of {f.source} are {f.width:.1f} micrometres wide at the scale used ({f.measured} measured)"
-        )
+        measured = f"Red cells of {source} are {f.width:.1f} micrometres wide at the scale used ({f.measured} measured)"
         return f"{measured}: **a warning**, 7 to 8 are usual." if f.warning else f"{measured}."
     if f.kind == "red cells differ":
         return (
-            f"By their red cells, **a warning**: {f.source} and {f.other} are not at one scale, so size may reveal the "
+            f"By their red cells, **a warning**: {source} and {other} are not at one scale, so size may reveal the "
             "source."
         )
     return (
-        f"{f.cell_type} are {f.width:.1f} micrometres wide in {f.source} and {f.other_width:.1f} in {f.other}: "
+        f"{cell_type} are {f.width:.1f} micrometres wide in {source} and {f.other_width:.1f} in {other}: "
         "**a warning**, the two may not be at one scale."
     )
 
@@ -135,11 +134,14 @@ def power_sentences(power: Result | Unavailable) -> list[str]:
 
 
 def _power(row: Mapping[str, Any]) -> str:
-    least, name = row["smallest difference"], row["question"]
+    name, least = row["question"][:1].upper() + row["question"][1:], row["smallest difference"]
+    missed = f"would be missed in more than one of five such studies of {row['patients']} patients"
     if least != least:
-        return f"{name}: {row['patients']} patients could not have shown any difference in four of five studies."
-    points = f"{least:.1f} percentage points" if row["unit"] == "percentage points" else f"{least:.2f} (AUC)"
-    return f"{name}: less than {points} would be missed more than once in five studies of {row['patients']} patients."
+        return f"{name}: even the largest difference possible {missed}."
+    if row["unit"] == "AUC":
+        auc = row["smallest AUC"]
+        return f"{name}: an AUC below {auc:.2f}, {least:.2f} above the {auc - least:.2f} compared with, {missed}."
+    return f"{name}: less than {least:.1f} percentage points {missed}."
 
 
 def cohort_sentences(overview: Mapping[str, int], duplicates: Result, audit: Result) -> list[str]:

@@ -81,7 +81,9 @@ def auc(reference: ArrayLike, score: ArrayLike, rows: pd.DataFrame) -> Interval:
     area, variance, about = float(areas[0]), float(covariance[0, 0]), intervals.behind(rows)
     if about["n_patients"] < MINIMUM_PATIENTS or fewest < 2:
         return intervals.none(area, rows)
-    if not 0 < area < 1 or variance <= 0:
+    if 0 < area < 1 and variance <= 0:
+        return intervals.none(area, rows, "the score is the same for all patients of a side")
+    if not 0 < area < 1:
         low, high = (TAIL ** (1 / fewest), 1.0) if area >= 0.5 else (0.0, 1 - TAIL ** (1 / fewest))
         return Interval(area, low, high, "exact at the boundary, over patients", **about)
     half = float(ndtri(1 - TAIL) * np.sqrt(variance))
@@ -124,4 +126,4 @@ def auc_difference(
         return intervals.none(found, rows), float("nan")
     error = float(np.sqrt(variance))
     half, p = float(ndtri(1 - TAIL)) * error, 2 * float(ndtr(-abs(found) / error))
-    return Interval(found, found - half, found + half, "DeLong over patients", **about), p
+    return Interval(found, max(found - half, -1.0), min(found + half, 1.0), "DeLong over patients", **about), p

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
-from scipy.special import expit, logit
+from scipy.special import expit, logit, stdtrit
 
 from alnet_lib.statistics import intervals
+from alnet_lib.statistics.intervals import Interval
 
 CERTAIN = 1 - 1e-6
 """A confidence above counts as this: float32 rounds a larger one to 1, whose logit is infinite."""
+
+TEMPERATURES = (0.05, 20.0)
+"""Lowest and highest temperature that is looked for."""
 
 
 def _checked(probability: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -150,14 +156,84 @@ def slope_and_intercept(probability: np.ndarray, labels: np.ndarray) -> tuple[fl
     ValueError
         As `reliability`.
     """
-    confidence, correct = _confidence(*_checked(probability, labels))
-    x, y, one = logit(np.minimum(confidence, CERTAIN)), correct.astype(float), np.ones(len(labels))
-    if correct.all() or not correct.any():
+    x, y = _logit_of_confidence(probability, labels)
+    one = np.ones((len(y), 1))
+    if y.min() == y.max():
         return float("nan"), float("nan")
-    intercept = logistic(one[:, None], y, offset=x)[0]
-    if x[correct].min() >= x[~correct].max() or x[correct].max() <= x[~correct].min():
-        return float("nan"), float(intercept)
-    return float(logistic(np.column_stack([one, x]), y)[1]), float(intercept)
+    intercept = float(logistic(one, y, offset=x)[0])
+    if not _overlap(x, y):
+        return float("nan"), intercept
+    return float(logistic(np.column_stack([one, x]), y)[1]), intercept
+
+
+def _logit_of_confidence(probability: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    confidence, correct = _confidence(*_checked(probability, labels))
+    return logit(np.minimum(confidence, CERTAIN)), correct.astype(float)
+
+
+def _overlap(x: np.ndarray, y: np.ndarray) -> bool:
+    """Whether confidence does not separate correct from wrong completely; else the slope is infinite."""
+    right, wrong = x[y == 1], x[y == 0]
+    return bool(right.min() < wrong.max() and right.max() > wrong.min())
+
+
+def slope_and_intercept_intervals(
+    probability: np.ndarray, labels: np.ndarray, rows: pd.DataFrame
+) -> tuple[Interval, Interval]:
+    """Calibration slope and intercept with intervals over patients, from the cluster-robust variance.
+
+    Leaving out one patient may separate correct from wrong cells, so that the slope without it is infinite: the
+    jackknife is no way here. The variance is the sandwich with the patient as the cluster, with Student's t at the
+    number of patients less one (Liang and Zeger, Biometrika 73:13 (1986); Cameron and Miller, J Hum Resour 50:317
+    (2015)).
+
+    Parameters
+    ----------
+    probability, labels
+        As `slope_and_intercept`.
+    rows : DataFrame
+        (n,) rows, the cells: see `statistics.intervals`.
+
+    Returns
+    -------
+    tuple of Interval
+        Slope and intercept; without low and high where correct cells, or wrong ones, are of fewer than
+        `intervals.MINIMUM_PATIENTS` patients, or the estimate is not defined.
+
+    Raises
+    ------
+    ValueError
+        As `reliability`.
+    """
+    slope, intercept = slope_and_intercept(probability, labels)
+    x, y = _logit_of_confidence(probability, labels)
+    patients, one = intervals.clusters(rows).to_numpy(), np.ones((len(y), 1))
+    fewest = min(len(set(patients[y == outcome])) for outcome in (0, 1))
+    if fewest < intervals.MINIMUM_PATIENTS:
+        why = f"patients with wrong cells, or with correct ones: {fewest}"
+        return intervals.none(slope, rows, why), intervals.none(intercept, rows, why)
+    return (
+        _clustered(slope, np.column_stack([one, x]), y, rows, 0.0 * x),
+        _clustered(intercept, one, y, rows, x),
+    )
+
+
+def _clustered(estimate: float, design: np.ndarray, y: np.ndarray, rows: pd.DataFrame, offset: np.ndarray) -> Interval:
+    """The last coefficient of a logistic regression with its cluster-robust interval."""
+    if np.isnan(estimate):
+        return intervals.none(estimate, rows, "confidence separates correct from wrong cells, or is always the same")
+    # Imported on use: statsmodels takes longer to import than all regressions to fit.
+    from statsmodels.genmod.families import Binomial
+    from statsmodels.genmod.generalized_linear_model import GLM
+
+    code, names = pd.factorize(intervals.clusters(rows))
+    model = GLM(y, design, family=Binomial(), offset=offset)
+    error = float(model.fit(cov_type="cluster", cov_kwds={"groups": code}).bse[-1])
+    if not error > 0:
+        return intervals.none(estimate, rows)
+    half = float(stdtrit(len(names) - 1, 1 - intervals.TAIL)) * error
+    method = "cluster-robust variance over patients"
+    return Interval(estimate, estimate - half, estimate + half, method, **intervals.behind(rows))
 
 
 def logistic(design: np.ndarray, y: np.ndarray, *, offset: np.ndarray | float = 0.0, firth: bool = False) -> np.ndarray:
@@ -229,7 +305,7 @@ def fit_temperature(probability: np.ndarray, labels: np.ndarray) -> float:
     Returns
     -------
     float
-        In 0.05 to 20.
+        In TEMPERATURES.
 
     Raises
     ------
@@ -243,4 +319,38 @@ def fit_temperature(probability: np.ndarray, labels: np.ndarray) -> float:
         of_reference = temper(probability, float(np.exp(log_temperature)))[rows, labels]
         return -float(np.log(np.maximum(of_reference, np.finfo(float).tiny)).mean())
 
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
+    return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
+
+
+def temperature_interval(probability: np.ndarray, labels: np.ndarray, rows: pd.DataFrame) -> Interval:
+    """The temperature of `fit_temperature` with an interval over patients: the jackknife of its logarithm.
+
+    Parameters
+    ----------
+    probability, labels
+        As `fit_temperature`.
+    rows : DataFrame
+        (n,) rows, the cells: see `statistics.intervals`.
+
+    Returns
+    -------
+    Interval
+        Above 0; without low and high as `intervals.jackknife`, and at an end of TEMPERATURES.
+
+    Raises
+    ------
+    ValueError
+        As `reliability`.
+    """
+    probability, labels = _checked(probability, labels)
+    rows = rows.reset_index(drop=True)
+    found = intervals.jackknife(
+        rows, lambda left: float(np.log(fit_temperature(probability[left.index], labels[left.index]))), share=False
+    )
+    estimate = float(np.exp(found.estimate))
+    # The search stops just short of its bounds: what it varies by there is no spread of the temperature.
+    if not TEMPERATURES[0] * 1.01 < estimate < TEMPERATURES[1] / 1.01:
+        return intervals.none(estimate, rows, "the temperature is at the end of the range that is looked through")
+    ends = float(np.exp(found.low)), float(np.exp(found.high))
+    method = found.method and f"{found.method}, log"
+    return replace(found, estimate=estimate, low=ends[0], high=ends[1], method=method)

@@ -144,4 +144,6 @@ def mean_sensitivity(predictions: pd.DataFrame) -> Interval:
     """
     correct = predictions["predicted"].eq(predictions["reference"]).astype(float)
     judged = predictions.assign(correct=correct)
-    return jackknife(judged, lambda rows: float(rows.groupby("reference")["correct"].mean().mean()))
+    return jackknife(
+        judged, lambda rows: float(rows.groupby("reference")["correct"].mean().mean()), groups=judged["reference"]
+    )

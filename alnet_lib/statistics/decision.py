@@ -148,10 +148,10 @@ def net_benefit(
 ) -> Interval:
     """Net benefit at one threshold, with an interval over patients.
 
-    At the prevalence of the smears themselves it is a mean over smears (`intervals.mean`). At a given prevalence it is
-    a weighted difference of sensitivity and false-alarm rate, of different patients: their intervals are joined by
-    the method of variance estimates recovery (Zou and Donner, Stat Med 27:1693 (2008)), so that a rate of 0 or 1 has
-    its uncertainty as well.
+    Net benefit is a weighted difference of sensitivity and false-alarm rate, of different patients: their intervals are
+    joined by the method of variance estimates recovery (Zou and Donner, Stat Med 27:1693 (2008)), so that a rate of 0
+    or 1 has its uncertainty as well. The prevalence, also that of the smears themselves, and the recalibration behind
+    the scores are taken as fixed: the interval does not hold their uncertainty.
 
     Parameters
     ----------
@@ -165,8 +165,8 @@ def net_benefit(
     Returns
     -------
     Interval
-        In [-threshold/(1 - threshold), 1]; without low and high where fewer than five patients stand behind it, or
-        behind one of the two rates.
+        With prevalence q and threshold t in [-(1 - q) t/(1 - t), q]; without low and high where fewer than
+        `intervals.MINIMUM_PATIENTS` patients are cases, or others.
 
     Raises
     ------
@@ -175,13 +175,13 @@ def net_benefit(
     """
     reference, score, q = _judged(reference, score, np.asarray([threshold]), prevalence)
     acted, cost = score >= threshold, threshold / (1 - threshold)
-    if prevalence is None:
-        return intervals.mean(acted * np.where(reference, 1.0, -cost), rows)
     found, alarmed = (intervals.proportion(acted[which], rows[which]) for which in (reference, ~reference))
     gain, loss = q, (1 - q) * cost
-    estimate = gain * found.estimate - loss * alarmed.estimate
+    # Without cases nothing is gained, and without others nothing is lost: their rate, NaN then, has no weight.
+    estimate = (gain * found.estimate if reference.any() else 0.0) - (loss * alarmed.estimate if q < 1 else 0.0)
     if not (found.given and alarmed.given):
-        return intervals.none(estimate, rows)
+        few, name = min((found.n_patients, "cases"), (alarmed.n_patients, "not cases"))
+        return intervals.none(estimate, rows, f"patients who are {name}: {few}")
     down = np.hypot(gain * (found.estimate - found.low), loss * (alarmed.high - alarmed.estimate))
     up = np.hypot(gain * (found.high - found.estimate), loss * (alarmed.estimate - alarmed.low))
     ends = float(estimate - down), float(estimate + up)

@@ -10,152 +10,16 @@ table, the formulas and the sources.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import betaincinv, stdtrit
 
-MINIMUM_PATIENTS = 5
-"""Below this number of patients no interval is given."""
+from alnet_lib.statistics.patients import MINIMUM_PATIENTS, Interval, behind, clusters, none
+
 LEVEL = 0.95
 TAIL = (1 - LEVEL) / 2
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A 95% interval and what stands behind it.
-
-    Attributes
-    ----------
-    estimate, low, high : float
-        In the unit of what was measured; `low` and `high` are NaN where no interval is given.
-    method : str
-        In words, e.g. `Korn-Graubard over patients`; empty where no interval is given.
-    n_patients : int
-        Clusters: patients, and the images of a site whose patients are unknown as one.
-    n_smears, n_cells : int or None
-        None where the rows do not say.
-    design_effect : float
-        Variance of the estimate over that of as many independent observations; NaN where it cannot be estimated.
-    """
-
-    estimate: float
-    low: float
-    high: float
-    method: str
-    n_patients: int
-    n_smears: int | None = None
-    n_cells: int | None = None
-    design_effect: float = float("nan")
-
-    @property
-    def given(self) -> bool:
-        """Whether there is an interval."""
-        return bool(self.method)
-
-    def scaled(self, factor: float) -> Interval:
-        """The same in another unit, e.g. times 100 in %."""
-        return replace(self, estimate=factor * self.estimate, low=factor * self.low, high=factor * self.high)
-
-    def columns(self, factor: float = 100) -> dict[str, Any]:
-        """The columns of a table that stand beside the estimate.
-
-        Parameters
-        ----------
-        factor : float
-            Of the estimate's unit; 100 gives %.
-
-        Returns
-        -------
-        dict
-            `low`, `high`, `patients`, `design_effect`, `interval` (the method, or why there is none).
-        """
-        reason = f"none: fewer than {MINIMUM_PATIENTS} patients" if self.n_patients < MINIMUM_PATIENTS else "none"
-        return {
-            "low": factor * self.low,
-            "high": factor * self.high,
-            "patients": self.n_patients,
-            "design_effect": self.design_effect,
-            "interval": self.method or reason,
-        }
-
-    def text(self, digits: int = 1, factor: float = 100) -> str:
-        """The interval in words, for a caption or sentence.
-
-        Parameters
-        ----------
-        digits : int
-            Decimals.
-        factor : float
-            Of the estimate's unit; 100 gives %.
-
-        Returns
-        -------
-        str
-            `95% interval over 24 patients: 80.8 to 88.7`, or `3 patients: too few for an interval`.
-        """
-        people = f"{self.n_patients} patient{'' if self.n_patients == 1 else 's'}"
-        if not self.given:
-            few = self.n_patients < MINIMUM_PATIENTS
-            return f"{people}: {'too few for an interval' if few else 'no interval can be given'}"
-        ends = f"{factor * self.low:.{digits}f} to {factor * self.high:.{digits}f}"
-        return f"95% interval over {people}: {ends}"
-
-
-def clusters(rows: pd.DataFrame) -> pd.Series:
-    """Give the patient of each row; the images of a site whose patients are unknown are one cluster.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        `patient_id`, and `smear_known` (bool) and `site` where some patients are unknown.
-
-    Returns
-    -------
-    Series
-        With the index of `rows`.
-
-    Raises
-    ------
-    ValueError
-        A row has no patient.
-    """
-    patients = rows["patient_id"].astype(object)
-    if patients.isna().any():
-        raise ValueError(f"{int(patients.isna().sum())} of {len(rows)} observations have no patient")
-    if "smear_known" in rows:
-        unknown = "patients unknown, " + rows.get("site", pd.Series("", rows.index)).astype(str)
-        patients = patients.where(rows["smear_known"].astype(bool), unknown)
-    return patients
-
-
-def behind(rows: pd.DataFrame) -> dict[str, Any]:
-    """Count who stands behind a number.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        One row an observation.
-
-    Returns
-    -------
-    dict
-        `n_patients`, `n_smears`, `n_cells` as in `Interval`.
-    """
-    smears = None
-    if "smear_id" in rows:
-        known = rows["smear_known"].astype(bool) if "smear_known" in rows else pd.Series(True, rows.index)
-        smears = int(rows.loc[known, "smear_id"].nunique())
-    cells = int(rows["n_cells"].sum()) if "n_cells" in rows else len(rows) if "smear_id" in rows else None
-    return {"n_patients": int(clusters(rows).nunique()), "n_smears": smears, "n_cells": cells}
-
-
-def none(estimate: float, rows: pd.DataFrame) -> Interval:
-    """Give an estimate without an interval."""
-    return Interval(estimate, float("nan"), float("nan"), "", **behind(rows))
 
 
 def clopper_pearson(successes: float, n: float) -> tuple[float, float]:
@@ -184,8 +48,9 @@ def proportion(correct: ArrayLike, rows: pd.DataFrame) -> Interval:
     """The share of true observations, with an interval clustered by patient.
 
     The variance is that of a ratio over patients (linearised); it gives the effective number of independent
-    observations, corrected for few patients, and Clopper and Pearson's interval is taken at that number. Where all
-    observations agree, so that no variance can be estimated, each patient counts as one observation.
+    observations, corrected for few patients, and Clopper and Pearson's interval is taken at that number. Where fewer
+    than MINIMUM_PATIENTS patients hold all false observations, or all true ones, that variance is not to be trusted,
+    and each patient counts as one observation.
 
     Parameters
     ----------
@@ -221,6 +86,8 @@ def proportion(correct: ArrayLike, rows: pd.DataFrame) -> Interval:
     if 0 < p < 1 and variance > 0:
         few = (stdtrit(n - 1, 1 - TAIL) / stdtrit(k - 1, 1 - TAIL)) ** 2
         effective = min(float(p * (1 - p) / variance * few), float(n))
+        if min(np.count_nonzero(good), np.count_nonzero(size - good)) < MINIMUM_PATIENTS and effective > k:
+            effective, method = float(k), "Clopper-Pearson over patients: few hold all errors or all successes"
     low, high = clopper_pearson(p * effective, effective)
     return Interval(p, low, high, method, **behind(rows), design_effect=effect)
 
@@ -274,34 +141,72 @@ def difference(
     rows : DataFrame
         Rows of `first`, and of `second` too where both methods were evaluated on the same observations (paired).
     second_rows : DataFrame, optional
-        Rows of `second` where its patients are others (unpaired; Welch's degrees of freedom).
+        Rows of `second` where they are others (unpaired; Welch's degrees of freedom where no patient is on both sides,
+        else those of the smaller side).
 
     Returns
     -------
     Interval
-        In [-1, 1]; without low and high below MINIMUM_PATIENTS on either side. Where no patient differs, k patients
-        leave room for a difference of 1 - 0.025^(1/k) either way.
+        In [-1, 1]; without low and high below MINIMUM_PATIENTS on either side. Where fewer than MINIMUM_PATIENTS of k
+        patients differ, they leave room for 1 - 0.025^(1/k) either way.
     """
     a, b = np.asarray(first, float), np.asarray(second, float)
     if second_rows is None:
         d, variance, k = _mean_and_variance(b - a, rows)
-        freedom, sizes, fewest = k - 1.0, behind(rows), k
+        freedom, about, fewest = k - 1.0, behind(rows), k
+        differing = clusters(rows)[b != a].nunique()
     else:
-        (m1, v1, k1), (m2, v2, k2) = _mean_and_variance(a, rows), _mean_and_variance(b, second_rows)
-        d, variance, fewest = m2 - m1, v1 + v2, min(k1, k2)
-        one, other = behind(rows), behind(second_rows)
-        sizes = {name: None if one[name] is None else one[name] + other[name] for name in one}
-        freedom = (v1 + v2) ** 2 / (v1**2 / (k1 - 1) + v2**2 / (k2 - 1)) if fewest > 1 and variance > 0 else np.nan
+        d, variance, freedom, fewest = _unpaired(a, rows, b, second_rows)
+        about, differing = behind(_union(rows, second_rows)), fewest
     if fewest < MINIMUM_PATIENTS:
-        return Interval(d, float("nan"), float("nan"), "", **sizes)
-    if variance == 0:
-        half, method = 1 - TAIL ** (1 / fewest), "exact at the boundary, over patients"
-    else:
-        half, method = float(stdtrit(freedom, 1 - TAIL) * np.sqrt(variance)), "Student's t over patients"
-    return Interval(d, max(d - half, -1.0), min(d + half, 1.0), method, **sizes)
+        return Interval(
+            d, float("nan"), float("nan"), "", **about, why=f"fewer than {MINIMUM_PATIENTS} patients on a side"
+        )
+    boundary = float(1 - TAIL ** (1 / fewest))
+    half, method = float(stdtrit(freedom, 1 - TAIL) * np.sqrt(variance)), "Student's t over patients"
+    if variance == 0 or (differing < MINIMUM_PATIENTS and half < boundary):
+        half, method = boundary, "exact at the boundary, over patients"
+    return Interval(d, max(d - half, -1.0), min(d + half, 1.0), method, **about)
 
 
-def jackknife(rows: pd.DataFrame, statistic: Callable[[pd.DataFrame], float], *, share: bool = True) -> Interval:
+def _union(rows: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """The observations of both sides, those that are on both once."""
+    both = pd.concat([rows, others])
+    name = "image_id" if "image_id" in both else "smear_id" if "n_cells" in both and "smear_id" in both else None
+    return both[~both[name].duplicated()] if name else both
+
+
+def _unpaired(
+    a: np.ndarray, rows: pd.DataFrame, b: np.ndarray, others: pd.DataFrame
+) -> tuple[float, float, float, int]:
+    """Difference of two means, its variance over patients, degrees of freedom, patients on the smaller side.
+
+    Patients on both sides (two splits of one cohort) take part with the sum of their two influences.
+    """
+    names = pd.concat([clusters(rows), clusters(others)])
+    code, k = pd.factorize(names)[0], names.nunique()
+    one, two = code[: len(a)], code[len(a) :]
+    k1, k2 = len(np.unique(one)), len(np.unique(two))
+    d = float(b.mean() - a.mean()) if len(a) and len(b) else float("nan")
+    if min(k1, k2) < 2:
+        return d, float("nan"), float("nan"), min(k1, k2)
+    first = np.bincount(one, weights=a - a.mean(), minlength=k) / len(a)
+    second = np.bincount(two, weights=b - b.mean(), minlength=k) / len(b)
+    v1, v2 = k1 / (k1 - 1) * float(first @ first), k2 / (k2 - 1) * float(second @ second)
+    variance = max(v1 + v2 - 2 * k / (k - 1) * float(first @ second), 0.0)
+    freedom = float(min(k1, k2) - 1)
+    if k == k1 + k2 and v1 + v2 > 0:
+        freedom = (v1 + v2) ** 2 / (v1**2 / (k1 - 1) + v2**2 / (k2 - 1))
+    return d, variance, freedom, min(k1, k2)
+
+
+def jackknife(
+    rows: pd.DataFrame,
+    statistic: Callable[[pd.DataFrame], float],
+    *,
+    share: bool = True,
+    groups: pd.Series | None = None,
+) -> Interval:
     """Any smooth statistic, with an interval from leaving out one patient at a time.
 
     Parameters
@@ -313,12 +218,15 @@ def jackknife(rows: pd.DataFrame, statistic: Callable[[pd.DataFrame], float], *,
     share : bool
         The statistic lies in [0, 1]: the interval is symmetric on the logit scale, and at 0 or 1 each patient is one
         trial.
+    groups : Series, optional
+        (n,), group of each row, where the statistic gives each group the same weight (a mean over classes): the
+        smallest group's patients then count as the number of patients.
 
     Returns
     -------
     Interval
-        In the unit of the statistic; without low and high below MINIMUM_PATIENTS, and where the statistic is not
-        defined without one of the patients.
+        In the unit of the statistic; without low and high below MINIMUM_PATIENTS, in any of the groups, and where the
+        statistic is not defined without one of the patients.
 
     References
     ----------
@@ -329,8 +237,11 @@ def jackknife(rows: pd.DataFrame, statistic: Callable[[pd.DataFrame], float], *,
     k = len(names)
     if k < MINIMUM_PATIENTS or np.isnan(estimate):
         return none(estimate, rows)
+    fewest = k if groups is None else int(of_row.groupby(groups).nunique().min())
+    if fewest < MINIMUM_PATIENTS:
+        return none(estimate, rows, f"a class has {fewest} patient{'' if fewest == 1 else 's'}")
     if share and not 0 < estimate < 1:
-        ends = clopper_pearson(k * round(estimate), k)
+        ends = clopper_pearson(fewest * round(estimate), fewest)
         return Interval(estimate, *ends, "exact at the boundary, over patients", **behind(rows))
     without = np.array([statistic(rows[of_row.ne(name)]) for name in names])
     spread = float(np.sqrt((k - 1) / k * ((without - without.mean()) ** 2).sum()))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO
 
 import torch
 
-from alnet_lib.core.files import atomic_path
+from alnet_lib.core.files import DiskFull, atomic_path, is_full
 from alnet_lib.networks.network import Network
 
 
@@ -34,6 +35,11 @@ def save(
         Iterations done.
     history : list of tuple
         (iteration, loss, learning rate) of each.
+
+    Raises
+    ------
+    DiskFull
+        There is no room; the message says how much is needed, and that the training goes on from the last checkpoint.
     """
     state = {
         "network": network.state_dict(),
@@ -42,8 +48,44 @@ def save(
         "iteration": iteration,
         "history": history,
     }
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        torch.save(state, file)
+    with atomic_path(path) as temporary:
+        written = None
+        try:
+            with open(temporary, "wb") as file:
+                written = _Written(file)
+                torch.save(state, written)  # type: ignore[arg-type]
+        except Exception as error:
+            # torch says `unexpected pos` whatever hindered it.
+            if is_full(error) or (written and written.error and is_full(written.error)):
+                where = "its last checkpoint" if path.is_file() else "its beginning, for there is no checkpoint yet"
+                raise DiskFull.at(path, need=_size(state), then=f"this training goes on from {where}") from error
+            raise (written.error if written and written.error else error) from error
+
+
+class _Written:
+    """A file that remembers why a write failed."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def _size(content: object) -> int:
+    # Tensors are nearly all of a checkpoint.
+    if isinstance(content, torch.Tensor):
+        return content.numel() * content.element_size()
+    inner = content.values() if isinstance(content, dict) else content if isinstance(content, list | tuple) else ()
+    return sum(_size(part) for part in inner)
 
 
 def resume(

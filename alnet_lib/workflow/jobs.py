@@ -6,6 +6,7 @@ A failure names notebook, cell and exception and keeps the partial notebook.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -14,12 +15,14 @@ from typing import Any
 
 import papermill
 import yaml
+from jupyter_client import AsyncKernelManager
+from traitlets import Unicode
 from traitlets.config import Config
 
 from alnet_lib.core.files import write_json
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.resources import NOTEBOOKS_DIR
-from alnet_lib.workflow import recorder
+from alnet_lib.workflow import children, recorder
 from alnet_lib.workflow.steps import COMPARISON
 
 
@@ -54,20 +57,34 @@ def execute(notebook: Path, executed: Path, parameters: dict[str, object]) -> fl
         raise UnknownParameter(f"{notebook.stem} has no parameter {', '.join(unknown)}; it has {', '.join(declared)}")
     executed.parent.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="alnet-", ignore_cleanup_errors=True) as sockets:
+    os.environ[children.PARENT] = str(os.getpid())
+    with tempfile.TemporaryDirectory(prefix=f"{children.SOCKETS}{os.getpid()}-", ignore_cleanup_errors=True) as sockets:
         papermill.execute_notebook(
             str(notebook), str(executed), parameters=parameters, progress_bar=False, cwd=str(notebook.parent),
-            config=_kernel(sockets),
+            config=_kernel(sockets, str(parameters.get("run_dir", ""))), kernel_manager_class=FollowedKernel,
         )  # fmt: skip
     return time.perf_counter() - began
 
 
-def _kernel(sockets: str) -> Config:
+class FollowedKernel(AsyncKernelManager):
+    """Starts the kernel so that it and its workers end with this process, however that ends."""
+
+    run_dir = Unicode("", help="Run directory whose lock the kernel holds.").tag(config=True)
+
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+        """Put the follower before the kernel's command line."""
+        return children.command(self.run_dir, super().format_kernel_cmd(extra_arguments))
+
+
+def _kernel(sockets: str, run_dir: str) -> Config:
     # A kernel on TCP can be listened to by others on a shared machine; Windows has no IPC transport. Sockets need a
     # folder of their own: by default all kernels of a working directory share their names.
     if sys.platform == "win32":
         return Config()
-    return Config({"KernelManager": {"transport": "ipc", "ip": str(Path(sockets) / "kernel")}})
+    sockets_of = {"transport": "ipc", "ip": str(Path(sockets) / "kernel")}
+    # The connection file has the key of the messages; here it goes when the folder goes.
+    own = {"run_dir": run_dir, "connection_file": str(Path(sockets) / "connection.json")}
+    return Config({"KernelManager": sockets_of, "FollowedKernel": own})
 
 
 def run_notebook(executed: Path, parameters: dict[str, object]) -> int:

@@ -13,16 +13,22 @@ from pathlib import Path
 import yaml
 from filelock import FileLock, Timeout
 
+from alnet_lib.cohorts import building
 from alnet_lib.core.arguments import cohort_folders
-from alnet_lib.core.files import write_text
+from alnet_lib.core.files import sweep, write_text
 from alnet_lib.core.profile import Profile
 from alnet_lib.core.resources import SNAKEFILE
 from alnet_lib.core.resources import cores as available
+from alnet_lib.workflow import children, staleness
 from alnet_lib.workflow.steps import STEPS, marker, step_name
 
 KEEP_MEMORY = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592"
 """glibc then keeps the memory that a training step frees for the next step, instead of having every page of it zeroed
 and mapped anew. Other C libraries ignore it."""
+
+
+CANCELLING = 15.0
+"""Seconds that Snakemake has after Ctrl-C to cancel its jobs on a cluster; jobs of this machine are simply ended."""
 
 
 class RunBusy(RuntimeError):
@@ -69,11 +75,12 @@ def reproduce(
 
     Raises
     ------
-    ProfileError, ValueError
-        Settings or step names that do not exist, before anything runs.
+    ProfileError, CohortError, ValueError
+        Settings, cohorts or step names that do not exist, before anything runs.
     RunBusy
         The run directory is in use.
     """
+    building.resolve(cohort)
     Profile.load(profile, cohort)
     run_dir = run_dir.resolve()
     targets = [marker(step_name(until))] if until else []
@@ -84,15 +91,18 @@ def reproduce(
     run_dir.mkdir(parents=True, exist_ok=True)
     parameters = {"cohort": cohort, "profile": profile, "data": data, "run_dir": str(run_dir)}
     command = [
-        sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(run_dir),
+        sys.executable, "-P", "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(run_dir),
         "--cores", str(cores or available()), *_limits(workflow_profile), "--rerun-incomplete", "--nolock",
         *(["--dry-run", "--quiet", "host"] if dry_run else ["--quiet", "all"]),
         *(["--workflow-profile", str(Path(workflow_profile).resolve())] if workflow_profile else []),
-        *forced, "--config", f"cohort={cohort}", f"profile={profile}", f"data={data}", "--", *targets,
+        *forced, "--", *targets,
     ]  # fmt: skip
     try:
         # The lock dies with the process that holds it, so a killed run needs no unlocking.
         with FileLock(run_dir / ".lock", timeout=0):
+            if children.busy(run_dir):
+                raise RunBusy(f"processes of an earlier `alnet reproduce` are still at work in {run_dir}")
+            # The Snakefile and the jobs read this file: no setting passes through a shell.
             text = yaml.safe_dump(parameters, allow_unicode=True)
             parameter_file = run_dir / "parameters.yaml"
             if not parameter_file.exists() or parameter_file.read_text(encoding="utf-8") != text:
@@ -100,11 +110,33 @@ def reproduce(
             (run_dir / "progress").mkdir(exist_ok=True)
             for stale in (run_dir / "progress").glob("*.txt"):
                 stale.unlink()
+            if not dry_run:
+                _sweep(run_dir)
             with _ShownProgress(run_dir / "progress"):
-                environment = {"GLIBC_TUNABLES": KEEP_MEMORY, **os.environ}
-                return subprocess.run(command, cwd=run_dir, env=environment, check=False).returncode
+                return _run(command, run_dir, grace=CANCELLING if workflow_profile else 0.0)
     except Timeout as error:
         raise RunBusy(f"another `alnet reproduce` is at work in {run_dir}") from error
+
+
+def _run(command: list[str], run_dir: Path, *, grace: float) -> int:
+    environment = {"GLIBC_TUNABLES": KEEP_MEMORY, **os.environ, children.PARENT: str(os.getpid())}
+    line = children.command(run_dir, command)
+    process = subprocess.Popen(line, cwd=run_dir, env=environment, start_new_session=True)
+    try:
+        return process.wait()
+    except BaseException:
+        # Ctrl-C: Snakemake is in a session of its own, so that all of it ends here, while the lock is held.
+        children.end(process, grace=grace)
+        children.busy(run_dir)
+        raise
+
+
+def _sweep(run_dir: Path) -> None:
+    # What a killed run left; nothing is at work in the directory now.
+    removed = sweep([*staleness.unfinished(run_dir), *staleness.abandoned(run_dir)])
+    sweep(staleness.orphaned_sockets())
+    if removed.files:
+        print(f"removed {removed.files:,} left-overs of killed runs, {removed.bytes / 1e6:,.1f} MB", file=sys.stderr)
 
 
 def _limits(workflow_profile: str) -> list[str]:

@@ -135,7 +135,7 @@ class Run:
             content_hash=cohort.content_hash, allow_truncated=profile.allow_truncated,
             progress=self.progress("pixels, images"),
         )  # fmt: skip
-        return CellImages(cohort.manifest, pixels, cohort.content_hash)
+        return CellImages(cohort.manifest, pixels, cohort.content_hash, cohort.name, cohort.kind)
 
     def setup(self) -> Setup:
         """Gather what trainings and analyses of this run take: images, profile, folder, device, progress."""

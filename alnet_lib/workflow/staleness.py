@@ -7,14 +7,20 @@ at every start.
 from __future__ import annotations
 
 import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from alnet_lib.core.arguments import cohort_folders
 from alnet_lib.core.code import closure, code_hash, imported_by
-from alnet_lib.core.files import sha256
+from alnet_lib.core.files import TEMPORARY, sha256
 from alnet_lib.core.profile import Profile
 from alnet_lib.core.resources import NOTEBOOKS_DIR
-from alnet_lib.workflow.steps import AUDIT, COMPARISON
+from alnet_lib.workflow.children import SOCKETS, alive
+from alnet_lib.workflow.steps import AUDIT, COMPARISON, EXTERNAL, TRAINING, marker
 
 UNIT_JOB = "alnet_lib.workflow.jobs"
 """Module that runs a unit of the comparison; notebook 02 only collects what it left."""
@@ -86,3 +92,67 @@ def fingerprint(notebook: str, *, cohort: str, profile: str, data: str) -> str:
 def prose_hash() -> str:
     """SHA-256 of all notebooks and of what renders them: the report is written again when prose changes."""
     return sha256(code_hash("alnet_lib.report.rendering"), *sorted(NOTEBOOKS_DIR.glob("*.ipynb")))
+
+
+TRAIN_IN = {"models": (TRAINING, EXTERNAL), "comparison": (COMPARISON,)}
+"""Folder of a run -> steps whose trainings leave checkpoints in it."""
+
+FINISHED = {"models": ("-", ".safetensors"), "comparison": (".", ".parquet")}
+"""Folder of a run -> what stands before the key in a checkpoint's name, and the ending of the finished training."""
+
+
+def unfinished(run_dir: Path) -> Iterator[Path]:
+    """Find what killed processes were writing: temporary files, and the scratch folder of the comparison.
+
+    Parameters
+    ----------
+    run_dir : Path
+        A run directory in which nothing is at work.
+    """
+    yield from (path for path in run_dir.rglob(f"{TEMPORARY}*") if not _being_written(path))
+    yield from (run_dir / "comparison").glob("scratch/*")
+
+
+def orphaned_sockets() -> Iterator[Path]:
+    """Find the folders with sockets of this user's kernels whose job was killed."""
+    if sys.platform == "win32":
+        return
+    for path in Path(tempfile.gettempdir()).glob(f"{SOCKETS}*-*"):
+        job = path.name.removeprefix(SOCKETS).partition("-")[0]
+        if job.isdecimal() and path.lstat().st_uid == os.getuid() and not alive(int(job)):
+            yield path
+
+
+def abandoned(run_dir: Path) -> Iterator[Path]:
+    """Find checkpoints that no training will take up.
+
+    Those are older than what the same training left when it finished, than another checkpoint of it (the settings have
+    changed since), or than the end of every step that trains there.
+
+    Parameters
+    ----------
+    run_dir : Path
+        A run directory in which nothing is at work.
+    """
+    for folder, steps in TRAIN_IN.items():
+        separator, ending = FINISHED[folder]
+        checkpoints = {path: path.stat().st_mtime for path in (run_dir / folder).rglob("*.checkpoint")}
+        ends = [run_dir / marker(step) for step in steps]
+        last_end = min(map(_modified, ends))
+        for path, modified in checkpoints.items():
+            name = path.stem.rpartition(separator)[0]
+            others = [at for other, at in checkpoints.items() if other.stem.rpartition(separator)[0] == name]
+            if modified < max(last_end, _modified(path.with_name(name + ending)), *others):
+                yield path
+
+
+def _being_written(path: Path) -> bool:
+    # A notebook opened by hand holds no lock; the temporary file's name has the process that writes it.
+    writer = path.name.removeprefix(TEMPORARY).partition("-")[0]
+    if sys.platform == "win32" or not writer.isdecimal():
+        return time.time() - path.stat().st_mtime < 3600
+    return alive(int(writer))
+
+
+def _modified(path: Path) -> float:
+    return path.stat().st_mtime if path.is_file() else 0.0

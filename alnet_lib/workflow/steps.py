@@ -63,8 +63,8 @@ def _steps() -> dict[str, Step]:
 STEPS: dict[str, Step] = _steps()
 """Notebook -> step, in the order of the work."""
 
-AUDIT, COMPARISON, TRAINING = NOTEBOOKS[:3]
-"""Notebooks whose artefacts the others read."""
+AUDIT, COMPARISON, TRAINING, _, EXTERNAL = NOTEBOOKS[:5]
+"""Notebooks whose artefacts the others read, or that train."""
 
 
 def marker(notebook: str) -> str:

@@ -11,6 +11,7 @@ from alnet_lib.cohorts import building
 from alnet_lib.cohorts.document import document
 from alnet_lib.cohorts.manifest import Cohort, CohortError
 from alnet_lib.cohorts.validation import as_frame, validate, validated
+from alnet_lib.core.vocabulary import MANIFEST_COLUMNS
 
 
 def changed(cohort: Cohort, **columns: dict[int, str]) -> Cohort:
@@ -20,6 +21,13 @@ def changed(cohort: Cohort, **columns: dict[int, str]) -> Cohort:
         for row, value in values.items():
             manifest.loc[row, column] = value
     return replace(cohort, manifest=manifest)
+
+
+def with_value(cohort: Cohort, column: str, value: object) -> Cohort:
+    """The cohort with a value of any kind in row 1 of a column."""
+    values = cohort.manifest[column].tolist()
+    values[1] = value
+    return replace(cohort, manifest=cohort.manifest.assign(**{column: pd.Series(values, dtype=object)}))
 
 
 def errors(cohort: Cohort, **options) -> list[str]:
@@ -45,6 +53,69 @@ def test_unknown_words_are_all_reported_by_row_and_file(twin):
     for row, word in ((0, "blastocyte"), (2, "AUL"), (5, "valid")):
         assert any(f"row {row}," in line and word in line and twin.manifest["path"][row] in line for line in found)
     assert any("known are lymphocyte" in line for line in found)
+
+
+@pytest.mark.parametrize("column", MANIFEST_COLUMNS)
+def test_what_is_no_text_is_named_with_row_and_column(twin, column):
+    for value in (3, 2.5, b"x", ["a"], {"a": 1}):
+        cohort = with_value(twin, column, value)
+        for images in (False, True) if column == "path" else (False,):
+            found = [problem for problem in validate(cohort, check_images=images) if problem.severity == "error"]
+            assert [(problem.row, problem.column) for problem in found] == [(1, column)], (value, found)
+            assert "must be text" in found[0].what + found[0].fix and f"({type(value).__name__})" in found[0].what
+
+
+@pytest.mark.parametrize("column", ["path", "cell_type", "smear_id", "split"])
+@pytest.mark.parametrize("nothing", [None, float("nan"), pd.NA])
+def test_nothing_in_a_mandatory_column_is_named_with_row_and_column(twin, column, nothing):
+    found = [problem for problem in validate(with_value(twin, column, nothing)) if problem.severity == "error"]
+    assert [(problem.row, problem.column) for problem in found] == [(1, column)]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("immature", pd.NA), ("immature", ["x"]), ("centre_x", "left"), ("field_of_view", {}), ("smear_known", b"1")],
+)
+def test_flags_and_numbers_that_are_none_are_named_with_row_and_column(twin, column, value):
+    usual = True if column in ("immature", "smear_known") else 30.0
+    filled = replace(twin, manifest=twin.manifest.assign(**{column: [usual] * len(twin.manifest)}))
+    cohort = with_value(filled, column, value)
+    found = [problem for problem in validate(cohort, check_images=False) if problem.column == column]
+    assert [(problem.row, problem.severity) for problem in found] == [(1, "error")]
+
+
+def test_a_path_that_no_file_can_have_is_named(twin):
+    found = errors(changed(twin, path={1: "a" * 300 + ".png"}))
+    assert len(found) == 1 and "row 1" in found[0] and "too long" in found[0]
+
+
+@pytest.mark.parametrize(("column", "words"), [("patient_id", "patients"), ("diagnosis", "diagnoses")])
+def test_a_smear_of_several_patients_or_diagnoses_is_told(twin, column, words):
+    def told(cohort):
+        return [str(p) for p in validate(cohort, check_images=False) if f"have several {words}" in p.what]
+
+    smear = twin.manifest["smear_id"].value_counts().index[0]
+    rows = twin.manifest.index[twin.manifest["smear_id"].eq(smear)]
+    other = {
+        "patient_id": "somebody else",
+        "diagnosis": "APL" if twin.manifest["diagnosis"][rows[1]] != "APL" else "ALL",
+    }
+    several = changed(twin, **{column: {rows[1]: other[column]}})
+    assert told(twin) == [] and len(told(several)) == 1
+    assert (
+        f"`{smear}`" in told(several)[0] and other[column] in told(several)[0] and f"row {rows[0]}" in told(several)[0]
+    )
+    nameless = twin.manifest["smear_id"].ne(smear)
+    assert told(replace(several, manifest=several.manifest.assign(smear_known=nameless))) == []
+
+
+def test_a_field_of_view_below_a_pixel_and_a_height_alone_are_errors(twin):
+    few = replace(twin, manifest=twin.manifest.head(3))
+    fields = few.manifest.assign(field_of_view=[0.0001, None, 30.0], field_of_view_height=[None, 30.0, 0.2])
+    found = errors(replace(few, manifest=fields))
+    assert ["row 0" in found[0], "row 1" in found[1], "row 2" in found[2]] == [True] * 3 and len(found) == 3
+    assert "0.0001 pixels is impossible" in found[0] and "given without `field_of_view`" in found[1]
+    assert "30 by 0.2 pixels is impossible" in found[2]
 
 
 @pytest.mark.parametrize("column", ["path", "cell_type", "smear_id", "split"])

@@ -54,6 +54,25 @@ def test_the_numbers_change_by_the_patient_whose_promyelocytes_now_vote(who_vote
     assert verdicts["verdicts changed"] == 1 and verdicts["smears"] == 3
     assert np.isnan(verdicts["after, low"]), "three patients have no interval"
     assert rows["APL smears with the correct verdict"]["difference"] == 0
+    called = rows["AML smears called APL"]
+    assert (called["before"], called["after"], called["difference"]) == pytest.approx((0, 1 / 3, 1 / 3))
+    assert rows["AML smears without a verdict"]["after"] == 0
+    score = next(row for number, row in rows.items() if number.startswith("AML patients, vote"))
+    assert (score["before"], score["after"]) == pytest.approx((0, 0.8 / 3)), "8 of 10 cells of one of three patients"
+
+
+def test_every_rate_that_changes_is_listed_and_no_other(who_votes):
+    found = {row["number"]: row for row in who_votes.changed(_cells(), 0.5)}
+    assert (found["external.smears.accuracy"]["before"], found["external.smears.accuracy"]["after"]) == pytest.approx(
+        (100, 100 * 5 / 6)
+    )
+    aml = "external.smears.AL non-APL"  # Without module 2.
+    assert (found[aml]["before"], found[aml]["after"]) == pytest.approx((100, 100 * 2 / 3))
+    assert found["site.b.accuracy"]["patients, after"] == 6
+    assert not {"external.smears.APL", "apl.external.vote.auc"} & set(found), "these stay as they are"
+    alone = _cells()[lambda cells: cells["diagnosis"].eq("APL") | cells["cell_type"].eq("")]
+    only = {row["number"]: row for row in who_votes.changed(alone, 0.5)}["apl.external.vote.auc"]
+    assert only["before"] is None and only["after"] == pytest.approx(7.5 / 9)
 
 
 def test_a_run_and_the_data_give_a_file(who_votes, tmp_path, capsys):

@@ -43,7 +43,7 @@ def smear(tmp_path):
 
 
 def test_diagnose_gives_a_verdict_with_the_evidence(tiny_run, smear):
-    found = ALNet.load(tiny_run).diagnose(smear)
+    found = ALNet.load(tiny_run).diagnose(smear, few=True)
     assert found.n_cells == len(found.cells) == 3
     assert found.verdict in {"AML", "ALL", "unknown"} and "Blasts are 100%".lower() in found.explanation.lower()
     assert found.cells["image"].tolist() == ["a.png", "b.png", "more/c.png"]
@@ -67,7 +67,7 @@ def test_diagnose_says_what_is_missing(tiny_run, smear, tmp_path):
 def test_without_module_2_blasts_are_non_apl(tiny_run, smear):
     whole = ALNet.load(tiny_run)
     first = ALNet({"module_1": whole.networks["module_1"]}, whole.settings)
-    found = first.diagnose(smear)
+    found = first.diagnose(smear, few=True)
     assert found.verdict == "AL non-APL" and "no module 2" in found.explanation and "module 2" not in found.cells
 
 
@@ -83,7 +83,7 @@ def test_paths_pil_images_and_arrays_give_the_same_predictions(tiny_run, smear):
         pd.testing.assert_frame_equal(frames[0], frame)
     assert np.allclose(frames[0].filter(regex="^p1_").sum(axis=1), 1, atol=1e-5)
     assert frames[0]["module_1"].tolist() == ["blast"] * 3
-    assert vote(model.predict(paths)).loc[0, "verdict"] == model.diagnose(paths).verdict
+    assert vote(model.predict(paths)).loc[0, "verdict"] == model.diagnose(paths, few=True).verdict
 
 
 def test_an_image_of_a_list_that_cannot_be_used_is_named(tiny_run, smear):

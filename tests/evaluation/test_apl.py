@@ -29,6 +29,18 @@ def cells(rows):
     return frame.assign(image_id=[f"i{n}" for n in range(len(frame))])
 
 
+def test_later_patients_of_the_hospital_are_not_called_those_of_another():
+    def said(*external):
+        sites = ["JHU", "JHU", *external]
+        return apl.external_patients(
+            pd.DataFrame({"site": sites, "split": ["train", "test"] + ["external"] * len(external)})
+        )
+
+    assert said("JHU-prospective") == "later patients of the same hospital"
+    assert said("Barcelona") == said("JHU-prospective", "Barcelona") == said("Bern-prospective") == "external patients"
+    assert said("JHU") == said() == "external patients"
+
+
 ROWS = [
     ("a", "APL", "test", True, 0.9, 0.1, 100, 50),
     ("a", "APL", "test", True, 0.2, 0.6, 100, 50),
@@ -93,7 +105,7 @@ def test_a_perfect_auc_of_twelve_patients_leaves_room_below_one():
 def test_curves_need_both_diagnoses():
     own = patients([0.9, 0.4], [0.2, 0.1], [True, True])
     found = apl.curves(own, "external")
-    assert found == Unavailable("it needs APL and AML patients outside the training sites") and apl.each(found) == []
+    assert found == Unavailable("it needs external APL and AML patients") and apl.each(found) == []
     assert "testing split" in apl.curves(own, "test").reason
 
 

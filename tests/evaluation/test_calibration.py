@@ -60,11 +60,20 @@ def of(result, part, measure, *, scaled=True):
 
 def test_the_temperature_comes_from_patients_that_the_modules_have_not_seen(cells, cross_fitted, result):
     assert result.facts["temperature"] == pytest.approx(2, rel=0.1)
-    assert result.facts["fitted_on"] == "cross-fitted cells of 20 training patients"
+    assert result.facts["fitted_on"] == "cross-fitted cells of 20 training patients" and result.facts["aside"] == ""
     seen = calibration.calibrate(cells, Unavailable("the profile has none"))
     assert seen.facts["temperature"] == pytest.approx(1, rel=0.2), "validation cells look calibrated"
     assert "validation cells" in seen.facts["fitted_on"] and "the profile has none" in seen.facts["fitted_on"]
     assert of(result, "test", "ECE")["value"] < of(seen, "test", "ECE")["value"]
+
+
+def test_a_temperature_of_another_network_is_said_not_to_be_module_1s_own(cells, cross_fitted):
+    by = {"made_by": "by a small network (9 iterations), not module 1's VGG16", "own_settings": False}
+    other = calibration.calibrate(cells, cross_fitted, **by).facts
+    assert other["fitted_on"] == f"cross-fitted cells of 20 training patients, predicted {by['made_by']}"
+    assert other["aside"] == " This temperature is not module 1's own."
+    own = calibration.calibrate(cells, Unavailable("the profile has none"), **by).facts
+    assert own["aside"] == "" and "small network" not in own["fitted_on"], "module 1 predicted the validation cells"
 
 
 def test_scaling_helps_where_patients_are_alike(result):
@@ -81,7 +90,7 @@ def test_a_site_that_is_miscalibrated_is_reported_as_such(result):
     finding = {part["where"]: part["finding"] for part in calibration.each(result)}
     assert finding["testing"] == "no miscalibration found"
     assert finding["far"] == finding["all external"] == "too certain"
-    assert finding["near"] == "cannot be judged", "three patients"
+    assert finding["near"] == calibration.NO_INTERVAL, "three patients"
     far = {name: of(result, "far", name) for name in ("ECE", "slope", "intercept")}
     assert far["ECE"]["low"] > of(result, "test", "ECE")["high"]
     assert far["slope"]["high"] < 1 and far["intercept"]["high"] < 0
@@ -92,7 +101,7 @@ def test_a_site_that_is_miscalibrated_is_reported_as_such(result):
     assert shown["after scaling"].tolist() == [
         "no miscalibration found",
         "too certain",
-        "cannot be judged",
+        "cannot be judged: no interval",
         "too certain",
     ]
     assert "no interval" in shown.loc["near", "ECE, scaled"] and " to " in shown.loc["far", "ECE, scaled"]
@@ -119,14 +128,19 @@ def test_calibration_needs_labelled_cells_and_leaves_unlabelled_ones_out(cells, 
 
 
 def test_a_verdict_needs_an_interval_that_leaves_out_perfect_calibration():
-    def interval(low, high, method="jackknife over patients"):
+    def interval(low, high, method="cluster-robust variance over patients"):
         return Interval((low + high) / 2, low, high, method, 12)
 
-    assert calibration.verdict(interval(0.5, 1.5), interval(-1, 1)) == "no miscalibration found"
+    calibrated = interval(0.7, 1.3), interval(-0.4, 0.4)
+    assert calibration.verdict(*calibrated) == "no miscalibration found"
+    assert calibration.verdict(interval(-20.6, 19.7), calibrated[1]) == calibration.TOO_WIDE
+    assert calibration.verdict(calibrated[0], interval(-1, 1)) == calibration.TOO_WIDE
     assert calibration.verdict(interval(0.5, 0.9), interval(-1, 1)) == "too extreme"
     assert calibration.verdict(interval(1.1, 1.9), interval(-1, 1)) == "not extreme enough"
     assert calibration.verdict(interval(0.5, 1.5), interval(0.2, 1)) == "too uncertain"
-    assert calibration.verdict(interval(0.5, 0.9), interval(-1, 1, "")) == "cannot be judged"
+    assert calibration.verdict(interval(0.5, 0.9, ""), interval(-2, -1)) == "too certain"
+    assert calibration.verdict(interval(0.7, 1.3, ""), calibrated[1]) == calibration.NO_INTERVAL
+    assert calibration.verdict(calibrated[0], interval(-0.4, 0.4, "")) == calibration.NO_INTERVAL
 
 
 def test_the_figure_shows_testing_and_external_cells(result):

@@ -189,7 +189,12 @@ def test_table_11_takes_its_blasts_from_module_2_and_records_both_systems():
     lda = values["table_11.lymphocyte.earlier"]
     assert (lda.published, lda.reproduced) == (97.6, pytest.approx(100 * 20 / 24))
     assert (lda.ci_low, lda.ci_high) == pytest.approx(by_hand()) and lda.n_patients == 6
-    assert result.frame.loc["Lymphocytes", "LDA, low"] == round(by_hand()[0], 1)
+    row = result.frame.loc["Lymphocytes"]
+    assert row["LDA, low"] == round(by_hand()[0], 1) and row["LDA, patients"] == 6
+    assert row["LDA, interval"] == "Korn-Graubard over patients" and row["LDA, design_effect"] == round(
+        lda.design_effect, 1
+    )
+    assert result.frame.loc["Myeloblasts", "LDA, interval"] == "none: fewer than 5 patients"
     assert values["table_11.myeloblast.earlier"].published == 80.8
     without = cell_level.table_11(cells_of(own), Unavailable("no features"))
     assert "LDA, this run" not in without.frame and not [v for v in without.values if v.key.endswith("earlier")]
@@ -241,8 +246,8 @@ def test_table_5_counts_correct_testing_blasts_by_patient():
     assert (testing.reproduced, testing.published) == (pytest.approx(100 * 20 / 24), 85.7)
     assert (testing.ci_low, testing.ci_high) == pytest.approx(by_hand())
     assert result.frame.loc["vgg16", "high"] == pytest.approx(by_hand()[1])
-    # Paired: five patients do not differ, the sixth by all its cells. Mean 1/6, standard error 1/6, five degrees.
-    gain, half = values["table_05.difference"], 100 / 6 * stats.t.ppf(0.975, 5)
+    # Paired: only one of six patients differs, which tells no variance; each patient is one trial, 1 - 0.025^(1/6).
+    gain, half = values["table_05.difference"], 100 * (1 - 0.025 ** (1 / 6))
     assert (gain.reproduced, gain.ci_low, gain.ci_high) == pytest.approx((100 / 6, 100 / 6 - half, 100 / 6 + half))
     assert gain.unit == "percentage points" and result.facts["difference"] == pytest.approx(100 / 6)
     assert result.facts["ci"].startswith("95% interval over 6 patients") and result.facts["n"] == 24

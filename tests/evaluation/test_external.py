@@ -89,12 +89,28 @@ def test_external_smears_as_section_3_3_counts_them():
     bounds = (100 * stats.beta.ppf(0.025, 3.2, 1.8), 100 * stats.beta.ppf(0.975, 4.2, 0.8))
     assert (aml.ci_low, aml.ci_high) == pytest.approx(bounds) and aml.n_patients == 5
     assert np.isnan(values["text.external.ALL_sensitivity"].ci_low), "two patients"
-    assert values["text.external.AML_smears"].reproduced == 5
+    counts = [values[f"text.external.AML_smears{end}"] for end in ("", "_right")]
+    assert [(one.reproduced, one.n_patients, one.n_smears, one.ci_low) for one in counts] == [
+        (5, 5, 5, None), (4, 5, 5, None),
+    ]  # fmt: skip
     assert result.facts["n"] == 7 and result.facts["counts"].loc["AML", "ALL"] == 1
     alone = cells(SMEARS, module_2=False)
     assert {v.key for v in external.external_smears(votes_of(alone), alone).values} == {
         "external.smears.accuracy", "external.smears.AL non-APL",
     }  # fmt: skip
+
+
+def test_external_smears_without_a_diagnosis_are_left_out_and_counted():
+    table = cells(SMEARS)
+    table.loc[table["smear_id"].eq("b"), "diagnosis"] = ""
+    result = external.external_smears(votes_of(table), table)
+    numbers = {value.key: value.reproduced for value in result.values}
+    assert numbers["external.smears.accuracy"] == pytest.approx(200 / 3) and result.facts["undiagnosed"] == 1
+    assert numbers["text.external.AML_smears"] == 1 and numbers["text.external.smears_module_1"] == pytest.approx(
+        200 / 3
+    )
+    nobody = table.assign(diagnosis=np.nan)
+    assert external.external_smears(votes_of(nobody), nobody).reason.startswith("no smear has a diagnosis")
 
 
 def test_examples_of_sites_need_two_sites():

@@ -126,12 +126,31 @@ def test_the_table_says_what_the_patients_could_have_shown(cells):
     found = power.table(cells, patients, rule, profile)
     assert time.perf_counter() - began < 10
     frame = found.frame
-    assert list(frame) == ["question", "patients", "smallest difference", "unit", "assumptions"]
+    assert list(frame) == ["question", "patients", "smallest difference", "unit", "smallest AUC", "assumptions"]
     assert len(frame) == 8 and frame["patients"].eq(18).all()
     units = {value.key: value.unit for value in found.values}
     assert units["power.cells.test"] == "percentage points" and units["power.apl.external.chance"] == ""
     assert all(value.reproduced > 0 for value in found.values)
+    areas = frame["unit"].eq("AUC")
+    assert frame["smallest AUC"].notna().eq(areas & frame["smallest difference"].notna()).all()
+    assert frame.loc[areas, "smallest AUC"].dropna().between(0.5, 1).all()
+    chance = frame[frame["question"].str.contains("above 0.5")]
+    assert (chance["smallest AUC"] - chance["smallest difference"]).to_numpy() == pytest.approx(0.5)
+    stand = {value.key: (value.n_patients, value.n_smears, value.n_cells) for value in found.values}
+    assert stand["power.cells.test"] == stand["power.smears.external"] == (18, 18, 216)
+    assert stand["power.apl.external.chance"] == (18, None, 216)
     assert power.table(cells, patients, rule, profile).frame.equals(frame), "the same seed gives the same numbers"
+
+
+def test_smears_without_a_diagnosis_are_not_counted_as_wrong(cells):
+    first = cells["patient_id"].eq("AMLtest0")
+    hidden = cells.assign(diagnosis=cells["diagnosis"].where(~first, ""))
+    profile, rule = Profile.load("smoke"), MajorityAboveThreshold(0.5)
+    found = power.table(hidden, apl.scores(hidden), rule, profile).frame.set_index("question")
+    assert found.loc["smears, testing: verdicts of two methods", "patients"] == 17
+    assert found.loc["cells, testing: accuracy of two methods", "patients"] == 18, "its cells have labels"
+    nothing = power.table(cells.assign(diagnosis=""), apl.scores(hidden).iloc[:0], rule, profile).frame
+    assert not nothing["question"].str.startswith("smears").any()
 
 
 def test_without_patients_to_judge_it_is_unavailable(cells):

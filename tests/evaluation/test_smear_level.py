@@ -76,7 +76,11 @@ def test_table_9a_by_hand():
     values = {value.key: value.reproduced for value in result.values}
     assert values["text.table_09a.accuracy"] == pytest.approx(100 * 4 / 6)
     assert values["text.s4.APL.specificity"] == 100 and values["text.s4.APL.precision"] == 100
-    assert smear_level.as_printed(result).loc["AL non-APL", "UNK"] == "25% (1)"
+    shown = smear_level.as_printed(result)
+    assert shown.loc["AL non-APL", "UNK"] == "25% (1)"
+    assert shown.loc["APL", "correct, 95% interval"] == "none (2 patients)"
+    one = smear_level.as_printed(smear_level.table_9a(votes_of(cells({"e": SMEARS["e"]}))))
+    assert one.loc["APL", "correct, 95% interval"] == "none (1 patient)"
 
 
 def test_table_9b_by_hand():
@@ -132,6 +136,43 @@ def test_smears_without_a_label_are_judged_by_nothing_and_counted(unknown):
     assert smear_level.table_9a(votes_of(cells(SMEARS))).facts["aside"] == ""
     # The diagnosis judges them all the same.
     assert smear_level.end_to_end(votes).facts["n"] == 6
+
+
+@pytest.mark.parametrize("empty", [np.nan, ""])
+def test_smears_without_a_diagnosis_are_judged_by_no_verdict_and_counted(empty):
+    table = cells(SMEARS)
+    table.loc[table["smear_id"].isin(["a", "d"]), "diagnosis"] = empty
+    votes = votes_of(table)
+    whole = smear_level.end_to_end(votes)
+    # Without a and d: b is wrong, c and e are right, f is wrong.
+    assert (whole.facts["n"], whole.facts["accuracy"], whole.facts["undiagnosed"]) == (4, 50, 2)
+    assert whole.facts["aside"] == " 2 smears without a diagnosis are left out."
+    sites = smear_level.by_site(votes)
+    assert sites.frame.set_index("diagnosis").loc["all", ["correct", "smears"]].tolist() == [2, 4]
+    assert set(sites.frame["diagnosis"]) == {"all", "ALL", "AML", "APL"} and sites.facts["undiagnosed"] == 2
+    # Labels, not the diagnosis, judge Table 9A; module 2 saw a without a diagnosis, and b and c with one.
+    assert smear_level.table_9a(votes).facts["n"] == 6
+    second = smear_level.table_9b(votes, table).facts
+    assert (second["n"], second["undiagnosed"]) == (2, 1)
+    assert second["aside"] == " 1 smear without a diagnosis is left out."
+    nobody = votes_of(table.assign(diagnosis=empty))
+    for result in (smear_level.end_to_end(nobody), smear_level.by_site(nobody)):
+        assert result == Unavailable("no smear has a diagnosis to compare the verdict with")
+    assert smear_level.end_to_end(votes_of(cells(SMEARS))).facts["aside"] == ""
+
+
+def test_where_there_is_no_module_2_it_is_said_what_counts_as_correct():
+    said = " AL non-APL counts as correct for AML and ALL: there is no module 2."
+    for made in (smear_level.end_to_end, smear_level.by_site):
+        assert made(votes_of(cells(SMEARS, module_2=False))).facts["merged"] == said
+        assert made(votes_of(cells(SMEARS))).facts["merged"] == ""
+
+
+def test_counts_say_who_stands_behind_them():
+    votes = votes_of(alike(["PM"] * 2, ["BL/M"] * 2, "APL"))
+    values = {value.key: value for value in smear_level.table_9a(votes).values}
+    one = values["table_09a.APL.APL"]
+    assert (one.reproduced, one.n_patients, one.n_smears, one.n_cells, one.ci_low) == (10, 6, 12, 24, None)
 
 
 def test_table_9b_says_why_it_is_not_there():
@@ -265,6 +306,18 @@ def test_cross_fitted_votes_have_keys_of_their_own_and_the_threshold_its_bootstr
     assert (chosen.ci_low, chosen.ci_high, chosen.n_patients, chosen.unit) == (30, 60, 20, "%")
     assert chosen.reproduced == pytest.approx((facts["low"] + facts["high"]) / 2)
     assert facts["unlabelled"] == 1 and facts["aside"] == " 1 smear without a labelled cell is left out."
+
+
+def test_the_papers_threshold_is_judged_by_the_patients_interval_where_there_is_one():
+    votes = votes_of(
+        cells({"a": ("APL", ["PM"] * 9 + ["BL/M"]), "b": ("AML", ["BL/M"] * 9 + ["PM"])}, "train"), "train"
+    )
+    facts = smear_level.figure_4(votes).facts
+    assert (facts["inside"], facts["range"]) == ("inside", "the equally best thresholds, 10.0% to 90.0%")
+    elsewhere = Interval(0.3, 0.2, 0.4, "percentile bootstrap over patients", 7)
+    facts = smear_level.figure_4(votes, threshold=elsewhere).facts
+    assert (facts["inside"], facts["range"]) == ("outside", "the 95% interval over 7 patients, 20.0% to 40.0%")
+    assert smear_level.figure_4(votes, threshold=Interval(0.3, np.nan, np.nan, "", 2)).facts["inside"] == "inside"
 
 
 def test_smears_by_site_are_counted_by_hand():

@@ -125,6 +125,21 @@ def test_cells_are_correct_by_their_class_and_only_eligible_ones_vote():
     assert found["verdict"]["correct"].tolist() == [True]
 
 
+def test_a_smear_without_a_diagnosis_is_neither_right_nor_wrong():
+    cells = pd.DataFrame(
+        {
+            "image_id": list("abcd"), "smear_id": list("stuv"), "patient_id": list("pqrs"), "site": "x",
+            "diagnosis": ["control", "", None, "APL"], "split": "test", "cell_type": "lymphocyte", "eligible": True,
+        }
+    )  # fmt: skip
+    cells[ablations.MODULE_1.columns] = 0.0
+    cells["p1_lymphocyte"] = 1.0
+    found = ablations.correct(cells, 0.5)
+    assert found["verdict"]["smear_id"].tolist() == ["s", "v"] and found["verdict"]["correct"].tolist() == [True, False]
+    assert len(found["module_1"]) == 4, "its labelled cells are judged"
+    assert "verdict" not in ablations.correct(cells.iloc[1:3], 0.5)
+
+
 def test_ablations_that_are_not_asked_for_or_not_possible_say_so(setup):
     without = setup.profile.model_copy(update={"ablations": None})
     assert "profile" in ablations.run_all(replace(setup, profile=without)).reason

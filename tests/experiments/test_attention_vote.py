@@ -1,5 +1,7 @@
 """The learned vote: on planted signals, and beside the rule on a tiny cohort."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -111,6 +113,17 @@ def test_the_learned_vote_is_fitted_on_cross_fitted_cells_alone(setup, cells, cr
     assert not np.allclose(unlike["p_APL"], before["p_APL"])
 
 
+def test_a_bag_holds_the_cells_that_vote_without_a_label_too(setup, cells, cross_fitted, monkeypatch):
+    given, fit = [], attention_vote.fit
+    monkeypatch.setattr(attention_vote, "fit", lambda bags, *a, **k: given.append(bags) or fit(bags, *a, **k))
+    brief = setup.profile.learned_vote.model_copy(update={"epochs": 1})
+    setup = replace(setup, profile=setup.profile.model_copy(update={"learned_vote": brief}))
+    unlabelled = cross_fitted.assign(cell_type=cross_fitted["cell_type"].where(cross_fitted["diagnosis"].ne("AML"), ""))
+    before, after = (attention_vote.learned_votes(setup, cells, own) for own in (cross_fitted, unlabelled))
+    assert sum(map(len, given[1])) == len(cross_fitted), "the label of a smear is its patient's diagnosis"
+    pd.testing.assert_frame_equal(before, after)
+
+
 def test_module_2_counts_only_where_both_tables_have_it(setup, cells, cross_fitted):
     without = cross_fitted.drop(columns=MODULE_2.columns)
     learned = attention_vote.learned_votes(setup, cells, without)
@@ -149,6 +162,7 @@ def test_both_votes_are_compared_smear_by_smear(setup):
         "learned_vote.testing.rule", "learned_vote.testing.learned", "learned_vote.testing.difference"
     ]  # fmt: skip
     assert found.values[2].unit == "percentage points" and found.values[2].ci_low == pytest.approx(80 - half, abs=1e-3)
+    assert "AML and ALL" in found.facts["merged"], "these cells have no module 2"
     assert found.facts["testing_difference"] == pytest.approx(80) and "10 patients" in found.facts["testing_ci"]
     assert isinstance(attention_vote.beside_the_rule(cells.iloc[:0], learned, setup.profile), Unavailable)
 

@@ -132,6 +132,22 @@ def test_apl_is_told_from_aml_by_features_of_training_patients(setup, features):
     assert isinstance(classical.apl_probability(setup, features, few), Unavailable)
 
 
+def test_cells_that_vote_without_a_label_are_scored_and_train_nothing(setup, features):
+    """As a promyelocyte of an AML patient: trained as AML, it would pass its features off as AML's."""
+    cells, columns = setup.data.manifest.copy(), ["nucleus_area", "cell_area"]
+    aml = np.flatnonzero(cells["split"].eq("train") & cells["diagnosis"].eq("AML"))[::2]
+    cells.loc[aml, "cell_type"] = ""
+    like_apl = features.copy()
+    apl = cells["diagnosis"].eq("APL").to_numpy()
+    like_apl.loc[aml, columns] = features.loc[apl, columns].median().to_numpy()
+    before, after = (classical.apl_probability(setup, given, cells) for given in (features, like_apl))
+    others = before.index.difference(aml)
+    pd.testing.assert_series_equal(before[others], after[others])
+    assert set(aml) <= set(after.index) and after[aml].gt(0.5).all(), "scored all the same, by what they look like"
+    nobody = cells.assign(cell_type=cells["cell_type"].where(cells["diagnosis"].ne("AML"), ""))
+    assert isinstance(classical.apl_probability(setup, features, nobody), Unavailable)
+
+
 def test_colour_and_size_are_judged_like_any_method(setup, features):
     found = colour_and_size.baseline(setup, features)
     keys = [f"floor.{task}.{measure}" for task in ("module_1", "six_groups") for measure in ("accuracy", MEAN)]

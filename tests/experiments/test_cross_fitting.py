@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.core.profile import Profile
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULE_2
 from alnet_lib.experiments import cross_fitting, module_training
 from alnet_lib.experiments.preparation import options
@@ -58,7 +59,28 @@ def test_every_training_cell_is_predicted_once_by_modules_without_its_patient(se
         wanted = (MODULE_1 if name == "module_1" else MODULE_2).labelled(others)
         assert sorted(fitted_on["image_id"]) == sorted(wanted["image_id"]), "all other patients are fitted on"
     assert cells.groupby("patient_id")["fold"].nunique().eq(1).all()
-    assert "patients" in cross_fitting.note(setup, cells) and "asks for" not in cross_fitting.note(setup, cells)
+    note = cross_fitting.note(setup, cells)
+    assert note.startswith(f"{len(cells)} training cells of 15 patients, each predicted without its patient (2 folds)")
+    assert cells["patient_id"].nunique() == 15 and "asks for" not in note
+
+
+def test_a_note_names_the_networks_of_the_folds(setup):
+    def made(name, cohort="synthetic"):
+        profile = Profile.load(name, cohort)
+        cells = pd.DataFrame({"patient_id": list("abc"), "fold": [1, 2, 3]})
+        return cross_fitting.made_by(profile), cross_fitting.note(replace(setup, profile=profile), cells)
+
+    said, note = made("quick")
+    assert said == "by SqueezeNet 1.1 (120 iterations), not module 1's VGG16 (1,200 iterations)"
+    assert said in note and "may not fit module 1" in note
+    assert made("quick", "jhu_apl")[0].endswith("(1,500 iterations)")
+    said, note = made("paper")
+    assert said == "by networks of module 1's own settings" and said in note and "may not" not in note
+    paper = Profile.load("paper")
+    changed = {"module_1": paper.module_1.model_copy(update={"batch_size": 8})}
+    near = paper.model_copy(update={"cross_fitting": paper.cross_fitting.model_copy(update=changed)})
+    assert cross_fitting.made_by(near) == "by VGG16 (470 iterations), trained with other settings than module 1"
+    assert "no `cross_fitting`" in cross_fitting.made_by(paper.model_copy(update={"cross_fitting": None}))
 
 
 def test_cells_that_vote_without_a_label_are_predicted_and_train_nothing(setup, trained):

@@ -46,17 +46,32 @@ def trainings(leakage, monkeypatch):
     return seen
 
 
-def test_each_design_shares_the_patients_it_says(leakage, at_home, trainings):
+def test_each_design_shares_the_patients_it_says(leakage, at_home, trainings, monkeypatch):
+    judged_on, judged = [], leakage.judged
+
+    def spied(setup, fit_on, asked, seed):
+        judged_on.append(asked)
+        return judged(setup, fit_on, asked, seed)
+
+    monkeypatch.setattr(leakage, "judged", spied)
     rows = leakage.trained(at_home, 0)
     assert list(rows["design"].unique()) == list(leakage.DESIGNS) and len(trainings) == 4
     share = rows.groupby(["design", "part"])["correct"].mean()
     assert share[:, leakage.HELD_OUT].eq(0).all(), "nobody held out was fitted on"
     assert share["validation by image", "flattered"] == 1 and share["validation by patient", "flattered"] == 0
     assert share["testing by smear", "flattered"] > 0 and share["testing by image", "flattered"] > 0.5
-    whole = set(at_home.data.manifest["smear_id"])
-    smears = at_home.data.manifest["smear_id"].to_numpy()
-    by_smear = set(smears[trainings[2].rows])
-    assert by_smear < whole, "a testing smear is not fitted on"
+    smears, patients, images = (
+        at_home.data.manifest[name].to_numpy() for name in ("smear_id", "patient_id", "image_id")
+    )
+    fitted_on, tested = trainings[2].rows, judged_on[2]["flattered"].rows
+    assert not set(smears[fitted_on]) & set(smears[tested]), "a testing smear is not fitted on"
+    assert set(patients[fitted_on]) & set(patients[tested]), "but another smear of its patient is"
+    fitted_on, tested = trainings[3].rows, judged_on[3]["flattered"].rows
+    assert not set(images[fitted_on]) & set(images[tested]), "a testing image is not fitted on"
+    assert set(smears[fitted_on]) & set(smears[tested]), "but another image of its smear is"
+    for k in (0, 1):
+        held = judged_on[k][leakage.HELD_OUT].rows
+        assert not set(patients[trainings[k].rows]) & set(patients[held]), "nobody held out is fitted on"
 
 
 def test_a_cohort_with_one_smear_a_patient_has_no_test_by_smear(leakage, at_home, trainings):

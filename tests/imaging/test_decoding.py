@@ -1,5 +1,10 @@
 """Pictures: what can be used is decoded once, what cannot is named with its reason."""
 
+import struct
+import tracemalloc
+import zlib
+
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -46,6 +51,112 @@ def test_what_is_no_picture_of_a_cell_is_refused_with_its_name(tmp_path, name, m
     with pytest.raises(decoding.ImageError, match=message) as caught:
         decoding.decode(path)
     assert name in str(caught.value)
+
+
+def _chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def _text_bomb(path):
+    whole = _save(path, NOISE).read_bytes()
+    text = _chunk(b"zTXt", b"a\0\0" + zlib.compress(b"x" * 10_000_000))
+    path.write_bytes(whole[:33] + text + whole[33:])
+
+
+def _patched(path, at, content):
+    whole = bytearray(_save(path, NOISE).read_bytes())
+    whole[at : at + len(content)] = content
+    path.write_bytes(whole)
+
+
+def _tiles_without_offsets(path):
+    """A TIFF of tiles, of which the offset and the sizes are not whole."""
+    entries = [(256, 64), (257, 60), (258, 8), (259, 1), (262, 2), (277, 3), (322, 7), (323, 7), (324, 8), (325, 9)]
+    packed = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(entries)) + packed + struct.pack("<I", 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("bomb.png", _text_bomb),
+        ("header.bmp", lambda path: _patched(path, 14, struct.pack("<I", 99))),
+        ("depth.sgi", lambda path: _patched(path, 3, b"\7")),
+        ("flags.dds", lambda path: path.write_bytes(b"DDS " + struct.pack("<I", 124) + bytes(116) + b"zzzz" * 10)),
+        ("size.ppm", lambda path: path.write_bytes(b"P6 4 x 255\n" + b"a" * 48)),
+        ("tiles.tif", _tiles_without_offsets),
+    ],
+)
+def test_whatever_a_decoder_fails_with_names_the_file(tmp_path, name, make):
+    make(tmp_path / name)
+    with pytest.raises(decoding.ImageError, match=name):
+        decoding.decode(tmp_path / name)
+    assert not decoding.is_truncated(tmp_path / name)
+
+
+@pytest.mark.parametrize("failure", [NotImplementedError("tiles"), ValueError(), MemoryError(), struct.error("short")])
+def test_no_failure_of_a_decoder_comes_through(tmp_path, monkeypatch, failure):
+    path = _save(tmp_path / "a.png", NOISE)
+    monkeypatch.setattr(images.Image, "open", lambda *_: (_ for _ in ()).throw(failure))
+    with pytest.raises(decoding.ImageError, match=r"a\.png: \w"):
+        decoding.decode(path)
+    assert not decoding.is_truncated(path)
+
+
+def test_a_path_that_no_file_can_have_is_named(tmp_path):
+    for name in ("a" * 300, "a\0b"):
+        with pytest.raises(decoding.ImageError, match=r"too long|missing"):
+            decoding.decode(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".ppm", ".jp2"])
+def test_16_bits_a_channel_are_refused(tmp_path, suffix):
+    path = tmp_path / f"deep{suffix}"
+    assert cv2.imwrite(str(path), NOISE.astype(np.uint16) * 256)
+    with pytest.raises(decoding.ImageError, match="16-bit"):
+        decoding.decode(path)
+    assert decoding.decode(_save(tmp_path / f"whole{suffix}", NOISE)).shape == NOISE.shape
+
+
+def test_transparency_without_an_alpha_channel_is_refused_where_a_pixel_has_it(tmp_path):
+    used, unused = tuple(map(int, NOISE[3, 3])), (1, 2, 3)
+    with pytest.raises(decoding.ImageError, match="transparent"):
+        decoding.decode(_save(tmp_path / "used.png", NOISE, transparency=used))
+    assert np.array_equal(decoding.decode(_save(tmp_path / "unused.png", NOISE, transparency=unused)), NOISE)
+    colours = Image.fromarray(NOISE).quantize(16)
+    colours.save(tmp_path / "palette.png", transparency=3)
+    with pytest.raises(decoding.ImageError, match="transparent"):
+        decoding.decode(tmp_path / "palette.png")
+
+
+def test_a_palette_of_colours_is_applied_and_one_of_greys_refused(tmp_path):
+    colours = Image.fromarray(NOISE).quantize(16)
+    colours.save(tmp_path / "colours.png")
+    assert np.array_equal(decoding.decode(tmp_path / "colours.png"), np.asarray(colours.convert("RGB")))
+    Image.fromarray(NOISE).convert("L").convert("P").save(tmp_path / "greys.png")
+    with pytest.raises(decoding.ImageError, match="greyscale"):
+        decoding.decode(tmp_path / "greys.png")
+
+
+def test_a_picture_of_too_many_pixels_is_refused_from_its_header(tmp_path):
+    side = 8_000
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(1 + 3 * side) * side, 1)
+    path = tmp_path / "slide.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", rows) + _chunk(b"IEND", b""))
+    tracemalloc.start()
+    with pytest.raises(decoding.ImageError, match=r"slide\.png: 8000x8000 pixels are more than 50 million"):
+        decoding.decode(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_what_is_refused_whole_is_refused_truncated(tmp_path):
+    path = _save(tmp_path / "cmyk.jpg", NOISE, "CMYK")
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(decoding.ImageError, match="CMYK"):
+        decoding.decode(path, allow_truncated=True)
 
 
 def test_a_truncated_picture_is_refused_and_used_only_where_allowed(tmp_path):

@@ -177,6 +177,11 @@ def test_no_name_of_a_number_is_a_name_of_the_code():
     assert not [name for name in names if "_" in name]
 
 
+def test_a_count_is_shown_with_its_patients_and_no_word_of_an_interval():
+    assert paper.wording.measured({"reproduced": 14.0, "n_patients": 3, "unit": "smears"}) == "14 (3 patients)"
+    assert paper.wording.measured({"reproduced": 1.0, "n_patients": 1, "unit": "smears"}) == "1 (1 patient)"
+
+
 def test_networks_are_held_against_always_naming_the_most_frequent_class():
     cells = {"lymphocyte": 10, "monocyte": 10, "reactive_lymphocyte": 10, "abnormal_promyelocyte": 10,
              "myeloid_blast": 50, "b_lymphoblast": 10}  # fmt: skip
@@ -187,8 +192,9 @@ def test_networks_are_held_against_always_naming_the_most_frequent_class():
         for name, (value, low, high) in ends.items()
     ]
     result = paper.above_most_frequent(scorecard([item(*values)], "synthetic"))
-    assert result.facts == {"above": 2, "networks": 3, "share": 50.0}
-    assert result.frame["above"].to_dict() == {"vgg16": True, "resnet101": False, "senet154": True}
+    said = " 1 of them cannot be judged: no interval can be given."
+    assert result.facts == {"above": 1, "networks": 3, "share": 50.0, "unjudged": said}
+    assert result.frame["above"].to_dict() == {"vgg16": True, "resnet101": False, "senet154": False}
     assert not paper.above_most_frequent(scorecard([], "synthetic"))
 
 

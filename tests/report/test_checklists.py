@@ -98,6 +98,12 @@ def test_every_answer_is_known_to_a_whole_run(results):
         assert not frame["answer"].str.contains("{", regex=False).any()
 
 
+def test_the_networks_behind_cross_fitted_scores_are_named_and_the_threshold_is_not_said_to_rest_on_them(results):
+    text = checklists._Knowledge(results, None).answer("text:cross_fitting").text
+    assert "squeezenet1_1 and 120 iterations" in text and "vgg16 with 1500" in text
+    assert "the vote itself uses the profile's 0.5" in text
+
+
 def test_values_are_names_that_the_kit_gives():
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "alnet_lib").rglob("*.py"))
     record = set(printed.record().index)

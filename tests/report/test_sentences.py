@@ -46,15 +46,19 @@ def test_what_is_unavailable_has_no_sentence():
 
 
 def test_power_says_what_would_be_missed():
+    nan = float("nan")
     rows = [
-        {"question": "cells", "patients": 24, "smallest difference": 6.54, "unit": "percentage points"},
-        {"question": "APL", "patients": 9, "smallest difference": float("nan"), "unit": "AUC"},
-    ]
-    first, second = sentences.power_sentences(Result(pd.DataFrame(rows)))
-    assert (
-        first == "cells: less than 6.5 percentage points would be missed more than once in five studies of 24 patients."
-    )
-    assert second == "APL: 9 patients could not have shown any difference in four of five studies."
+        {"question": "cells, testing", "patients": 24, "smallest difference": 6.54, "unit": "percentage points",
+         "smallest AUC": nan},
+        {"question": "APL against AML", "patients": 22, "smallest difference": 0.22, "unit": "AUC",
+         "smallest AUC": 0.72},
+        {"question": "APL against AML", "patients": 9, "smallest difference": nan, "unit": "AUC", "smallest AUC": nan},
+    ]  # fmt: skip
+    first, area, none = sentences.power_sentences(Result(pd.DataFrame(rows)))
+    missed = "would be missed in more than one of five such studies of"
+    assert first == f"Cells, testing: less than 6.5 percentage points {missed} 24 patients."
+    assert area == f"APL against AML: an AUC below 0.72, 0.22 above the 0.50 compared with, {missed} 22 patients."
+    assert none == f"APL against AML: even the largest difference possible {missed} 9 patients."
 
 
 COUNTS = {

@@ -65,6 +65,16 @@ def test_a_perfect_auc_has_an_interval():
     assert (reverse.low, reverse.high) == pytest.approx((0.0, 0.7076), abs=1e-4)
 
 
+def test_ties_have_no_certainty():
+    """A constant score has an AUC of one half and no variance; its interval must not lie elsewhere."""
+    truth = np.arange(20) < 8
+    found = auc(truth, np.zeros(20), patients(20))
+    assert found.estimate == 0.5 and not found.given
+    assert found.columns()["interval"] == "none: the score is the same for all patients of a side"
+    tied = auc(truth, np.where(truth, 1, np.arange(20) % 2), patients(20))
+    assert tied.estimate == 0.75 and tied.low < 0.75 < tied.high
+
+
 def test_one_case_has_no_interval_and_bad_input_is_refused():
     truth = np.arange(6) < 1
     assert not auc(truth, np.arange(6), patients(6)).given

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 from scipy.special import logit
+from scipy.stats import t
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
@@ -131,6 +132,79 @@ def test_slope_and_intercept_are_not_defined_where_they_would_be_infinite():
     slope, intercept = calibration.slope_and_intercept(sure, np.array([0, 0, 1, 1]))
     assert np.isnan(slope) and np.isfinite(intercept)
     assert np.isfinite(calibration.slope_and_intercept(np.eye(2)[[0, 0, 1]], np.array([0, 1, 1]))[1])
+
+
+def clustered(n_patients: int = 40, each: int = 25):
+    """Cells of patients that differ: each has an error rate of its own."""
+    rng = np.random.default_rng(5)
+    of_patient = np.repeat(rng.normal(0, 0.8, n_patients), each)
+    p = rng.uniform(0.52, 0.98, n_patients * each)
+    correct = rng.random(len(p)) < 1 / (1 + np.exp(-(0.7 * logit(p) + of_patient)))
+    return np.column_stack([p, 1 - p]), (~correct).astype(int), patients(len(p), of_one=each)
+
+
+def test_intervals_of_slope_and_intercept_are_the_cluster_robust_sandwich_by_hand():
+    probability, labels, rows = clustered()
+    slope, intercept = calibration.slope_and_intercept_intervals(probability, labels, rows)
+    assert (slope.estimate, intercept.estimate) == pytest.approx(calibration.slope_and_intercept(probability, labels))
+    x, y, k = logit(probability[:, 0]), 1.0 - labels, 40
+    design = np.column_stack([np.ones(len(x)), x])
+    p = 1 / (1 + np.exp(-design @ calibration.logistic(design, y)))
+    scores = np.array([(design * (y - p)[:, None])[rows["patient_id"].eq(f"p{i}")].sum(axis=0) for i in range(k)])
+    bread = np.linalg.inv(design.T @ (design * (p * (1 - p))[:, None]))
+    few = k / (k - 1) * (len(x) - 1) / (len(x) - 2)
+    half = t.ppf(0.975, k - 1) * np.sqrt(few * (bread @ scores.T @ scores @ bread)[1, 1])
+    assert (slope.low, slope.high) == pytest.approx((slope.estimate - half, slope.estimate + half), rel=1e-4)
+    alone = calibration.slope_and_intercept_intervals(probability, labels, patients(len(x)))[1]
+    assert intercept.high - intercept.low > 1.5 * (alone.high - alone.low), "cells of a patient are alike"
+    assert slope.method == intercept.method == "cluster-robust variance over patients" and slope.n_patients == k
+
+
+def test_slope_and_intercept_have_no_interval_where_few_patients_hold_all_wrong_cells():
+    rng = np.random.default_rng(2)
+    p = rng.uniform(0.55, 0.95, 300)
+    # Twelve patients of 25 cells; every wrong cell is of one of the first four, or of the first five.
+    for wrong_in, given in ((4, False), (5, True)):
+        labels = ((np.arange(300) < 25 * wrong_in) & (np.arange(300) % 5 == 0)).astype(int)
+        found = calibration.slope_and_intercept_intervals(np.column_stack([p, 1 - p]), labels, patients(300, of_one=25))
+        assert [one.given for one in found] == [given] * 2 and np.isfinite([one.estimate for one in found]).all()
+        assert given or found[0].why == "patients with wrong cells, or with correct ones: 4"
+    never = calibration.slope_and_intercept_intervals(np.tile([0.9, 0.1], (6, 1)), np.zeros(6, int), patients(6))
+    assert not any(one.given for one in never) and np.isnan(never[0].estimate)
+
+
+def test_slope_has_an_interval_although_one_patient_alone_keeps_the_cells_from_separating():
+    # Without p0 correct cells are surer than all wrong ones, so its leave-one-out slope is infinite.
+    confidence = np.r_[[0.95, 0.6], np.tile([0.9, 0.7], 6)]
+    labels = np.r_[[1, 0], np.tile([0, 1], 6)]
+    probability = np.column_stack([confidence, 1 - confidence])
+    slope, _ = calibration.slope_and_intercept_intervals(probability, labels, patients(14, of_one=2))
+    assert slope.given and slope.low < slope.estimate < slope.high
+    without = calibration.slope_and_intercept(probability[2:], labels[2:])[0]
+    assert np.isnan(without)
+
+
+def test_the_interval_of_the_temperature_is_symmetric_in_its_logarithm():
+    probability, labels = synthetic(n=400, sharpness=2.0)
+    found = calibration.temperature_interval(probability, labels, patients(400, of_one=40))
+    assert found.estimate == calibration.fit_temperature(probability, labels)
+    assert found.low > 0 and found.high / found.estimate == pytest.approx(found.estimate / found.low)
+    assert found.method == "jackknife over patients, log" and found.n_patients == 10
+    logs = [
+        np.log(
+            calibration.fit_temperature(
+                *(np.delete(one, np.arange(40 * i, 40 * i + 40), 0) for one in (probability, labels))
+            )
+        )
+        for i in range(10)
+    ]
+    half = t.ppf(0.975, 9) * np.std(logs) * np.sqrt(9)
+    assert np.log(found.high / found.estimate) == pytest.approx(half)
+    few = calibration.temperature_interval(probability, labels, patients(400, of_one=100))
+    assert not few.given and few.estimate == found.estimate
+    sure = np.tile([0.6, 0.4], (60, 1))
+    end = calibration.temperature_interval(sure, np.zeros(60, int), patients(60))
+    assert not end.given and "end of the range" in end.why, "every cell is correct: colder is always better"
 
 
 def test_firths_penalty_adds_half_a_case_to_every_cell_of_a_two_by_two_table():

@@ -158,7 +158,12 @@ def test_accuracy_and_mean_sensitivity_by_hand():
     frame = cells("aaaabb", "aaabba")
     assert classification.accuracy(frame).estimate == pytest.approx(4 / 6)
     found = classification.mean_sensitivity(frame)
-    assert found.estimate == pytest.approx((3 / 4 + 1 / 2) / 2) and found.low < found.estimate < found.high
+    assert found.estimate == pytest.approx((3 / 4 + 1 / 2) / 2)
+    assert not found.given and found.columns()["interval"] == "none: a class has 2 patients"
+    found = classification.mean_sensitivity(cells("a" * 12 + "b" * 6, "a" * 9 + "b" * 7 + "aa"))
+    assert found.low < found.estimate < found.high
+    perfect = classification.mean_sensitivity(cells("a" * 12 + "b" * 6, "a" * 12 + "b" * 6))
+    assert (perfect.low, perfect.high) == pytest.approx((0.025 ** (1 / 6), 1.0)), "the smaller class has six patients"
 
 
 def test_the_interval_of_an_accuracy_is_over_patients_not_cells():

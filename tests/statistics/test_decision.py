@@ -43,9 +43,9 @@ def test_net_benefit_at_another_prevalence_by_hand():
 
 def test_the_interval_of_net_benefit_is_over_patients():
     own = decision.net_benefit(REFERENCE, SCORE, 0.25, ROWS)
-    gain = np.where(REFERENCE, 1, -1 / 3) * (SCORE > 0.25)
-    expected = intervals.mean(gain, ROWS)
-    assert (own.estimate, own.low, own.high) == pytest.approx((expected.estimate, expected.low, expected.high))
+    same = decision.net_benefit(REFERENCE, SCORE, 0.25, ROWS, 0.2)
+    assert (own.estimate, own.low, own.high) == pytest.approx((same.estimate, same.low, same.high))
+    assert own.estimate == pytest.approx(0.15 - 0.08 / 3) and own.method == "variance recovery over patients"
     ward = decision.net_benefit(REFERENCE, SCORE, 0.25, ROWS, 0.05)
     found = intervals.proportion(np.repeat([1, 0], [15, 5]), ROWS[:20])
     alarm = intervals.proportion(np.repeat([1, 0], [8, 72]), ROWS[20:])
@@ -54,7 +54,27 @@ def test_the_interval_of_net_benefit_is_over_patients():
     assert ward.low == pytest.approx(ward.estimate - down) and ward.high > ward.estimate
     perfect = decision.net_benefit(REFERENCE, REFERENCE.astype(float), 0.25, ROWS, 0.05)
     assert perfect.low < perfect.estimate == perfect.high == 0.05, "20 of 20 found is not certainty"
-    assert not decision.net_benefit(REFERENCE[16:], SCORE[16:], 0.25, ROWS[16:], 0.05).given
+
+
+@pytest.mark.parametrize("prevalence", [None, 0.05])
+def test_net_benefit_has_no_interval_below_five_cases_or_five_others(prevalence):
+    few = decision.net_benefit(REFERENCE[16:], SCORE[16:], 0.25, ROWS[16:], prevalence)
+    assert not few.given and few.why == "patients who are cases: 4" and np.isfinite(few.estimate)
+    assert decision.net_benefit(REFERENCE[15:], SCORE[15:], 0.25, ROWS[15:], prevalence).given
+    others = decision.net_benefit(REFERENCE[:24], SCORE[:24], 0.25, ROWS[:24], prevalence)
+    assert not others.given and others.why == "patients who are not cases: 4"
+
+
+@pytest.mark.parametrize("prevalence", [None, 0.05])
+def test_the_interval_of_net_benefit_stays_within_its_bounds(prevalence):
+    q = prevalence or 0.5
+    reference, rows = np.repeat([True, False], 6), ROWS[:12]
+    for score in (reference * 1.0, 1.0 - reference):
+        found = decision.net_benefit(reference, score, 0.5, rows, prevalence)
+        assert -(1 - q) <= found.low < found.high <= q, "a perfect score earns q, the opposite one loses 1 - q"
+    for alike, estimate in ((np.ones(6, bool), 1.0), (np.zeros(6, bool), -1.0)):
+        found = decision.net_benefit(alike, np.ones(6), 0.5, ROWS[:6])
+        assert found.estimate == estimate and not found.given
 
 
 def test_a_recalibration_undoes_a_known_distortion_and_keeps_the_prevalence():

@@ -131,6 +131,27 @@ def test_a_difference_of_nothing_is_not_certain():
     assert not intervals.difference(np.ones(4), cells("abcd"), np.zeros(4)).given
 
 
+def test_few_patients_with_all_the_errors_are_no_more_certain_than_none():
+    """11 patients of 8 cells: one wrong cell must not give a narrower interval than none (0.7151 to 1)."""
+    rows, right = cells(np.repeat(range(11), 8)), np.ones(88, bool)
+    none, one = intervals.proportion(right, rows), intervals.proportion(np.arange(88) != 3, rows)
+    assert none.low == pytest.approx(0.025 ** (1 / 11))
+    assert one.low < none.low + 0.02 and one.high == pytest.approx(1, abs=0.01)
+    assert one.method.startswith("Clopper-Pearson over patients")
+    same, other = (intervals.difference(right, rows, second) for second in (right, np.arange(88) != 3))
+    assert other.low <= other.estimate - (same.high - same.estimate) + 1e-9
+
+
+def test_patients_on_both_sides_of_an_unpaired_difference_count_once():
+    """The same rows given as both sides: the paired interval, the paired number of patients."""
+    rng = np.random.default_rng(4)
+    rows = cells(np.repeat(range(20), 6), image_id=np.arange(120))
+    first, second = rng.random(120) < 0.5, rng.random(120) < 0.8
+    paired = intervals.difference(first, rows, second)
+    found = intervals.difference(first, rows, second, rows.copy())
+    assert (found.low, found.high, found.n_patients) == pytest.approx((paired.low, paired.high, 20))
+
+
 def test_cells_of_one_patient_count_as_one_in_a_difference():
     """1,000 gained cells of one patient of six are no certain gain."""
     rows = cells(["a"] * 1000 + list("bcdef"))

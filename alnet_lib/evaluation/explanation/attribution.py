@@ -23,6 +23,7 @@ from alnet_lib.core.profile import Profile
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULES, ModuleSpec
 from alnet_lib.evaluation.explanation import randomisation
+from alnet_lib.evaluation.explanation.ranges import clipped
 from alnet_lib.evaluation.explanation.regions import REGIONS, regions
 from alnet_lib.experiments.preparation import Setup
 from alnet_lib.imaging import augmentation
@@ -232,7 +233,7 @@ def _by_class(
     for title, part in groups.items():
         own = frame.loc[part.index]
         for region in REGIONS:
-            share = intervals.mean(own[region], part)
+            share = clipped(intervals.mean(own[region], part), 0.0, 1.0)
             row = {"module": int(spec.name[-1]), "method": name, "class": title, "region": region}
             row |= {"cells": int(own[region].notna().sum()), "share, %": 100 * share.estimate, **share.columns()}
             rows.append(row | {"area, %": 100 * own[f"area, {region}"].mean()})
@@ -258,7 +259,7 @@ def _checks(
     values = []
     for name, steps in randomisation.correlations(explained, network, pictures, seed).items():
         for step in steps.columns:
-            alike = intervals.mean(steps[step], rows)
+            alike = clipped(intervals.mean(steps[step], rows), -1.0, 1.0)
             found.append(
                 {"module": int(spec.name[-1]), "method": name, "step": step, "correlation": alike.estimate}
                 | {**alike.columns(factor=1), "cells": int(steps[step].notna().sum())}
@@ -283,12 +284,26 @@ def _last(checks: pd.DataFrame) -> pd.DataFrame:
     return checks.groupby(["module", "method"], sort=False).tail(1).set_index(["module", "method"])
 
 
+def _depends(end: Any) -> bool | None:
+    """Whether maps depend on what was learnt, by a row of `_last`; None where the patients cannot say."""
+    low, high = end["low"], end["high"]
+    if np.isnan(low) and end["patients"] >= intervals.MINIMUM_PATIENTS:
+        # The maps of all cells are equally alike, so there is no spread to make an interval of.
+        low = high = end["correlation"]
+    if high < randomisation.ALIKE:
+        return True
+    return False if low > randomisation.ALIKE else None
+
+
 def _verdict(checks: pd.DataFrame) -> str:
-    end = _last(checks)["correlation"]
-    failing = [f"{method} of module {module}" for module, method in end.index[~end.le(randomisation.ALIKE)]]
-    if not failing:
-        return "All methods' maps change with the weights"
-    return f"Not shown to depend on what was learnt: {', '.join(failing)}"
+    end = _last(checks)
+    found = {f"{method} of module {module}": _depends(row) for (module, method), row in end.iterrows()}
+    said = []
+    for verdict, words in ((False, "does not depend on what was learnt"), (None, "cannot be judged")):
+        if names := [name for name, depends in found.items() if depends is verdict]:
+            said.append(f"{words}: {', '.join(names)}")
+    told = "; ".join(said) or "all methods' maps change with the weights"
+    return told[0].upper() + told[1:]
 
 
 def _ci(row: Any, estimate: float, digits: int) -> str:
@@ -308,32 +323,39 @@ def findings(where: Result | Unavailable, checks: Result | Unavailable) -> list[
     Returns
     -------
     list of str or Unavailable
-        One sentence or more a module and method. Where maps still resemble the intact network's after the whole cascade
-        (correlation above `randomisation.ALIKE`, or none can be given), this comes first and the shares are said to be
-        no finding.
+        One sentence or more a module and method, those that can be given. The whole interval of the correlation after
+        the cascade must lie below `randomisation.ALIKE` for the shares to be a finding, and above it for the maps to be
+        said not to depend on what was learnt; else this cannot be judged. Either comes before the shares.
     """
     if isinstance(where, Unavailable) or isinstance(checks, Unavailable):
         return where if isinstance(where, Unavailable) else Unavailable("attribution was not checked")
     everything = where.frame[where.frame["class"].eq(ALL)].set_index(["module", "method", "region"])
     said = []
     for (module, method), end in _last(checks.frame).iterrows():
-        parts = []
-        for region in ("nucleus", "background"):
-            row = everything.loc[(module, method, region)]
-            parts.append(f"{row['share, %']:.1f}% on the {region} ({_ci(row, row['share, %'], 1)})")
-        shown, alike = " and ".join(parts), end["correlation"]
-        told = f"Module {module}, {method}"
+        rows = {region: everything.loc[(module, method, region)] for region in ("nucleus", "background")}
+        parts = [
+            f"{row['share, %']:.1f}% on the {region} ({_ci(row, row['share, %'], 1)})"
+            for region, row in rows.items()
+            if not np.isnan(row["share, %"])
+        ]
+        shown = " and ".join(parts) or "no share can be given, as no map of a segmented cell has any attribution"
+        told, alike, depends = f"Module {module}, {method}", end["correlation"], _depends(end)
         if np.isnan(alike):
             said.append(f"{told}: not checked, as the maps of randomised weights are empty; so no finding: {shown}.")
             continue
         measured = f"correlation {alike:.2f}, {_ci(end, alike, 2)}"
-        if alike > randomisation.ALIKE:
+        if depends:
+            said.append(f"{told}: {shown}. The maps change when all weights are random ({measured}).")
+        elif depends is None:
+            said.append(
+                f"{told}: whether its maps depend on what was learnt **cannot be judged** (with all weights random: "
+                f"{measured}; the bound is {randomisation.ALIKE}). So no finding about the network: {shown}."
+            )
+        else:
             said.append(
                 f"{told}: **its maps do not depend on what was learnt**: with all weights random they stay alike "
                 f"({measured}). The shares describe the images and are no finding about the network: {shown}."
             )
-        else:
-            said.append(f"{told}: {shown}. The maps change when all weights are random ({measured}).")
     return said
 
 

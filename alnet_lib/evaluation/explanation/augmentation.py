@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,15 @@ import torch
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.profile import Profile
 from alnet_lib.core.vocabulary import LABELS
-from alnet_lib.diagnosis.tasks import TASKS, ModuleSpec
+from alnet_lib.diagnosis.tasks import TASKS
 from alnet_lib.experiments.datasets import fit_and_validation
 from alnet_lib.experiments.module_training import Trained
 from alnet_lib.experiments.preparation import Setup
 from alnet_lib.imaging.augmentation import balancing_plan, rotate, to_float, transform
-from alnet_lib.paper.values import Result
+from alnet_lib.paper.values import Result, Value
+from alnet_lib.statistics import intervals
+from alnet_lib.statistics.intervals import Interval
+from alnet_lib.training.data import Images
 
 TURNED_BY = 30.0
 """Degrees by which validation images are rotated in `augmentation_check`."""
@@ -27,7 +31,8 @@ def augmentation_check(setup: Setup, trained: Mapping[str, Trained | Unavailable
     """Whether rotation gives a class away: sensitivity on validation images, untouched and rotated by 30 degrees.
 
     The balancing plan rotates images of the rarer classes only: a network that learnt this finds them better when they
-    are rotated, and the commoner classes worse.
+    are rotated, and the commoner classes worse. Validation is drawn by image, as printed: most of these patients have
+    other images that the module was fitted on, so these sensitivities are not those of new patients.
 
     Parameters
     ----------
@@ -39,18 +44,50 @@ def augmentation_check(setup: Setup, trained: Mapping[str, Trained | Unavailable
     Returns
     -------
     Result or Unavailable
-        One row a class: `module`, `class`, `cells`, `untouched` and `turned` in %. Unavailable without any module.
+        One row a class: `module`, `class`, `cells`, `untouched` and `turned` in %, each with the ends of its interval
+        (`untouched, low` ...), `difference` (turned less untouched, on the same cells, percentage points) with the
+        columns of `Interval.columns`. Values: `augmentation.<module>.<class>.untouched`, `.turned` and `.difference` of
+        classes with cells. Facts: `seen`, a sentence on how many patients the modules were fitted on. Unavailable
+        without any module.
     """
     there = {name: module for name, module in trained.items() if not isinstance(module, Unavailable)}
     if not there:
         reasons = [module.reason for module in trained.values() if isinstance(module, Unavailable)]
         return Unavailable("; ".join(reasons) or "no module was trained")
-    rows = [row for name, module in there.items() for row in _check(setup, module, TASKS[name])]
-    return Result(pd.DataFrame(rows))
+    rows: list[dict[str, Any]] = []
+    values: list[Value] = []
+    seen = []
+    for name, module in there.items():
+        spec = TASKS[name]
+        fitted, validation = fit_and_validation(setup.data, spec, setup.profile)
+        right, about = _right(setup, module, validation), setup.data.manifest.iloc[validation.rows]
+        patients = set(validation.groups)
+        seen.append(f"{len(patients & set(fitted.groups))} of {len(patients)} for {spec.title.lower()}")
+        for k, label in enumerate(validation.classes):
+            own = validation.labels == k
+            row, measured = _compared(right["untouched"][own], right["turned"][own], about[own])
+            rows.append({"module": spec.name[-1], "class": LABELS[label], "cells": int(own.sum())} | row)
+            values += [Value.of(f"augmentation.{spec.name}.{label}.{key}", *one) for key, one in measured.items()]
+    told = f"Patients of these cells with other images that the module was trained on: {', '.join(seen)}."
+    return Result(pd.DataFrame(rows), tuple(values), {"seen": told})
 
 
-def _check(setup: Setup, trained: Trained, spec: ModuleSpec) -> list[dict[str, object]]:
-    validation = fit_and_validation(setup.data, spec, setup.profile)[1]
+def _compared(
+    untouched: np.ndarray, turned: np.ndarray, cells: pd.DataFrame
+) -> tuple[dict[str, Any], dict[str, tuple[Interval, str]]]:
+    """The numbers of a row of a class, and those of its values with their units."""
+    measured = {"untouched": (intervals.proportion(untouched, cells), "%")}
+    measured["turned"] = intervals.proportion(turned, cells), "%"
+    measured["difference"] = intervals.difference(untouched, cells, turned), "percentage points"
+    row: dict[str, Any] = {}
+    for key, (one, _) in measured.items():
+        row |= {key: 100 * one.estimate}
+        row |= one.columns() if key == "difference" else {f"{key}, low": 100 * one.low, f"{key}, high": 100 * one.high}
+    return row, measured if len(cells) else {}
+
+
+def _right(setup: Setup, trained: Trained, validation: Images) -> dict[str, np.ndarray]:
+    """Whether each validation image is predicted correctly, as it is and rotated, bool (n,)."""
     device = torch.device(trained.options.device)
     network = trained.network.to(device).eval()
     predicted: dict[str, list[np.ndarray]] = {"untouched": [], "turned": []}
@@ -62,12 +99,8 @@ def _check(setup: Setup, trained: Trained, spec: ModuleSpec) -> list[dict[str, o
             turned = rotate(images, np.full(len(index), TURNED_BY))
             for name, given in (("untouched", images), ("turned", turned)):
                 predicted[name].append(network(network.preprocessing(given)).argmax(1).cpu().numpy())
-    rows = []
-    for k, name in enumerate(validation.classes):
-        own = validation.labels == k
-        shares = {which: 100 * float((np.concatenate(parts)[own] == k).mean()) for which, parts in predicted.items()}
-        rows.append({"module": spec.name[-1], "class": LABELS[name], "cells": int(own.sum()), **shares})
-    return rows
+    none = np.zeros(0, int)
+    return {name: np.concatenate([none, *parts]) == validation.labels for name, parts in predicted.items()}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from alnet_lib.core.outcomes import MissingArtefact, Unavailable
 from alnet_lib.core.profile import Profile
 from alnet_lib.core.vocabulary import CELL_GROUPS, LABELS
 from alnet_lib.diagnosis.tasks import MODULE_1, SIX_CLASSES, ModuleSpec
+from alnet_lib.evaluation.explanation.ranges import clipped
 from alnet_lib.evaluation.explanation.regions import reference_masks
 from alnet_lib.experiments.datasets import fit_and_validation
 from alnet_lib.experiments.preparation import Setup, begin
@@ -33,6 +34,9 @@ ALL = "all"
 
 DIFFERENCE = "difference, paired by cell"
 """Name of the rows of the trained network less the original."""
+
+RANGES = {"entropy": 8.0, "dark": 1.0, "peak_position": 255.0, "peak_width": 256.0}
+"""Measure -> its largest possible value, the smallest is 0; that of an AUC is 1."""
 
 UNITS = {"entropy": "bits", "peak_position": "grey level", "peak_width": "grey levels"}
 """Measure -> unit; shares and AUCs have none."""
@@ -333,7 +337,9 @@ def _summarised(measured: pd.DataFrame, manifest: pd.DataFrame, titles: list[str
         for title, frame in own.items():
             part = frame if group == ALL else frame[frame["group"].eq(group)]
             for measure in measures:
+                top = RANGES.get(measure, 1.0)
                 found = intervals.mean(part[measure], manifest.loc[part.index])
+                found = clipped(found, -top if title == DIFFERENCE else 0.0, top)
                 row = {"group": group, "network": title, "measure": measure, "cells": int(part[measure].notna().sum())}
                 rows.append(row | {"mean": found.estimate, **found.columns(factor=1)})
                 if group == ALL:
@@ -355,7 +361,7 @@ def _reading(change: Interval) -> str:
     if change.low > 0:
         return "in line with the paper, which reads more information in ALNet's maps"
     if change.high < 0:
-        return "**this goes against the paper**, which reads more information in ALNet's maps: here they hold less"
+        return "this goes against the paper, which reads more information in ALNet's maps: here they hold less"
     return "no evidence either way of the additional information that the paper reads in ALNet's maps"
 
 

@@ -175,7 +175,51 @@ def test_a_method_that_shows_the_image_is_not_reported_without_saying_so(judged)
     assert "over 7 patients" in good
     before, _, shares = bad.partition("no finding about the network: ")
     assert "do not depend on what was learnt" in before and "on the nucleus" in shares and "nucleus" not in before
-    assert checks.facts["verdict"] == "Not shown to depend on what was learnt: integrated gradients of module 1"
+    assert checks.facts["verdict"] == "Does not depend on what was learnt: integrated gradients of module 1"
+
+
+def test_whether_maps_depend_on_what_was_learnt_is_judged_by_the_interval():
+    names = ["yes", "no", "wide", "few", "alike"]
+    checks = pd.DataFrame(
+        {
+            "module": 1, "method": names, "step": "block 1", "correlation": [0.2, 0.8, 0.6, 0.7, 1.0],
+            "low": [0.1, 0.7, 0.4, np.nan, np.nan], "high": [0.3, 0.9, 0.8, np.nan, np.nan],
+            "patients": [9, 9, 9, 3, 9], "interval": "Student's t over patients",
+        }
+    )  # fmt: skip
+    rows = [
+        {"module": 1, "method": name, "class": "all", "region": region, "share, %": 40.0}
+        | {"low": 30.0, "high": 50.0, "patients": 9, "interval": "Student's t over patients"}
+        for name in names
+        for region in ("nucleus", "background")
+    ]
+    where = pd.DataFrame(rows)
+    where.loc[where["method"].eq("few"), ["share, %", "low", "high"]] = np.nan
+    told = attribution.findings(attribution.Result(where), attribution.Result(checks))
+    yes, no, wide, few, alike = told
+    assert "The maps change when all weights are random" in yes
+    assert all("do not depend on what was learnt" in sentence for sentence in (no, alike))
+    for sentence in (wide, few):
+        before, _, after = sentence.partition("no finding about the network: ")
+        assert "cannot be judged" in before and "do not depend" not in sentence and "40.0%" not in before and after
+    assert "nan" not in few and "no share can be given" in few and "3 patients: too few for an interval" in few
+    assert attribution._verdict(checks) == (
+        "Does not depend on what was learnt: no of module 1, alike of module 1; "
+        "cannot be judged: wide of module 1, few of module 1"
+    )
+    assert attribution._verdict(checks.head(1)) == "All methods' maps change with the weights"
+
+
+def test_intervals_of_shares_and_correlations_stay_possible(judged):
+    def spiked(network, pictures, targets):
+        maps = np.zeros(pictures.shape[:3])
+        maps[:, 0, 0] = 1
+        maps[0] = 1
+        return maps
+
+    where, _ = judged({"Grad-CAM": spiked})
+    shares = where.frame[where.frame["low"].notna()]
+    assert len(shares) and shares["low"].min() == 0 and shares["high"].max() == 100
 
 
 def test_below_five_patients_there_is_no_interval_and_empty_maps_are_not_checked(judged):

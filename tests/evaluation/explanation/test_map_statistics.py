@@ -117,6 +117,16 @@ def test_the_difference_in_entropy_is_students_paired_interval_and_told_plainly(
     assert few.facts["ci"] == "4 patients: too few for an interval"
 
 
+def test_intervals_of_maps_stay_possible():
+    entropy = np.array([0.0, 0, 0, 0, 0, 2.0])
+    frame, about = _measured((entropy, entropy[::-1]), list("abcdef"))
+    frame["dark"] = 1 - frame["entropy"] / 8
+    found = feature_maps._summarised(frame, about, ["original", "ALNet"]).frame.query("group == 'all'")
+    rows = found.set_index(["network", "measure"])
+    assert rows.loc[("original", "entropy"), "low"] == 0 and rows.loc[("ALNet", "dark"), "high"] == 1
+    assert rows.loc[("difference, paired by cell", "entropy"), "low"] < 0, "a difference may be below 0"
+
+
 def test_cell_types_list_granulocytes_only_of_the_synthetic_cohort(twin, pixels, profile):
     rows = feature_maps.cell_types(twin, pixels, profile)
     assert rows.facts["listed"].startswith("A: neutrophil, eosinophil, basophil, lymphocytes")
@@ -157,7 +167,7 @@ def test_augmentation_check_measures_a_network_that_always_predicts_one_class(tw
 
     from alnet_lib.core.outcomes import Unavailable
     from alnet_lib.diagnosis.tasks import MODULE_1
-    from alnet_lib.experiments.datasets import CellImages
+    from alnet_lib.experiments.datasets import CellImages, fit_and_validation
 
     class First(torch.nn.Module):
         def preprocessing(self, x):
@@ -168,7 +178,25 @@ def test_augmentation_check_measures_a_network_that_always_predicts_one_class(tw
 
     setup = Setup(CellImages(twin.manifest, pixels), profile, tmp_path)
     trained = SimpleNamespace(network=First(), options=SimpleNamespace(device="cpu"))
-    frame = augmentation.augmentation_check(setup, {"module_1": trained, "module_2": Unavailable("none")}).frame
+    found = augmentation.augmentation_check(setup, {"module_1": trained, "module_2": Unavailable("none")})
+    frame = found.frame
     assert frame["class"].tolist() == [LABELS[name] for name in MODULE_1.classes] and set(frame["module"]) == {"1"}
     assert frame["untouched"].tolist() == frame["turned"].tolist() == [100, 0, 0, 0, 0]
+    assert (frame["difference"] == 0).all() and frame["patients"].between(1, len(twin.manifest)).all()
+    given = frame["patients"] >= 5
+    assert given.any() and frame.loc[given, "untouched, high"].notna().all() and frame.loc[given, "low"].notna().all()
+    assert frame.loc[~given, ["untouched, low", "turned, high", "low"]].isna().all(axis=None)
+    first = MODULE_1.classes[0]
+    values = {value.key: value for value in found.values}
+    assert [values[f"augmentation.module_1.{first}.{name}"].reproduced for name in ("untouched", "turned")] == [
+        100,
+        100,
+    ]
+    change = values[f"augmentation.module_1.{first}.difference"]
+    assert change.unit == "percentage points" and change.n_patients == frame["patients"].iloc[0]
+    fitted, kept = fit_and_validation(setup.data, MODULE_1, profile)
+    both, all_of = len(set(fitted.groups) & set(kept.groups)), len(set(kept.groups))
+    assert both and found.facts["seen"] == (
+        f"Patients of these cells with other images that the module was trained on: {both} of {all_of} for module 1."
+    )
     assert augmentation.augmentation_check(setup, {"module_1": Unavailable("too few")}).reason == "too few"

@@ -113,8 +113,10 @@ def _from_manifest(source: Source, file: Path) -> Cohort:
     for column in set(CROP_COLUMNS) & set(frame):
         frame[column] = _numbers(frame[column], f"{file}: column {column}")
     mapping, given = _mapping(file.parent), frame["cell_type"]
-    dropped = given.map(mapping).eq("")
-    frame["cell_type"] = given.map(lambda name: mapping.get(name, name))
+    # What is no text is left as it is: the validation names its row.
+    translated = given.map(lambda name: mapping.get(name, name) if isinstance(name, str) else name)
+    dropped = given.map(lambda name: isinstance(name, str) and mapping.get(name) == "").astype(bool)
+    frame["cell_type"] = translated
     excluded = _excluded(_dropped(given[dropped].value_counts().to_dict()))
     kept = frame[~dropped].reset_index(drop=True)
     return Cohort(

@@ -73,8 +73,9 @@ TEST_FRACTION = 0.15
             "Blast, no lineage spec, APL patient": "in APL what is signed as a blast is the malignant promyelocyte",
             "Blast, no lineage spec, AML patient": "myeloid by the patient's diagnosis",
             "Promyelocyte, AML patient": (
-                "not the abnormal one of APL, so it has none of the labels: it trains nothing and is judged by none, "
-                "but votes, because who reads a smear does not know the diagnosis"
+                "not the abnormal one of APL, so it has none of the labels: it trains no network and no classifier of "
+                "cells and is judged by none, but votes, because who reads a smear does not know the diagnosis; so it "
+                "is also among the cells from which the learned vote learns the patient's diagnosis"
             ),
             "Eosinophil, Band neutrophil and the like": "no class of ALNet",
             "Unsigned slides": "no label, and they repeat signed cells",
