@@ -178,8 +178,12 @@ def figure_4(
     votes = votes[votes["reference"].notna()].reset_index(drop=True)
     reference, analysis = votes["reference"], roc.multiclass_roc(votes["reference"], shares_of(votes))
     low, high = analysis.threshold
-    average = intervals.jackknife(votes, lambda left: roc.average_auc(left["reference"], shares_of(left)))
-    pairs = intervals.jackknife(votes, lambda left: roc.hand_till(left["reference"], shares_of(left)))
+    average = intervals.jackknife(
+        votes, lambda left: roc.average_auc(left["reference"], shares_of(left)), groups=votes["reference"]
+    )
+    pairs = intervals.jackknife(
+        votes, lambda left: roc.hand_till(left["reference"], shares_of(left)), groups=votes["reference"]
+    )
     of_class = {name: auc(reference.eq(name), votes[f"share_{name}"], votes) for name in analysis.classes}
     chosen = 50 * (low + high) if threshold is None else replace(threshold, estimate=(low + high) / 2)
     name = "roc" if printed else "roc.cross_fitted"
