@@ -1,7 +1,9 @@
-"""Miniatures of every public source in its exact layout: names, formats, sizes, oddities; noise or discs for cells."""
+"""Miniatures of every public source in its exact layout (noise or discs for cells), and other inputs of several tests."""
 
+import importlib.util
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from alnet_lib.cohorts.building import SOURCES
+from alnet_lib.core.vocabulary import MODULE_1_CLASSES, MODULE_2_CLASSES
 
 RNG = np.random.default_rng(11)
 
@@ -185,3 +188,28 @@ def grow(name, tree, root, monkeypatch):
     if found:
         counts(name, found, monkeypatch)
     return found
+
+
+def cells_of_smears(smears, split="test", module_2=True, site="x"):
+    """Predicted cells of smears: name -> (diagnosis, predictions such as `BL/M`, `BL/B`, `PM`), a patient each."""
+    first = {"LY": "lymphocyte", "MO": "monocyte", "PM": "abnormal_promyelocyte", "BL": "blast"}
+    types = {"APL": "abnormal_promyelocyte", "AML": "myeloblast", "ALL": "b_lymphoblast", "control": "lymphocyte"}
+    rows = []
+    for smear, (diagnosis, predictions) in smears.items():
+        for i, prediction in enumerate(predictions):
+            one, _, second = prediction.partition("/")
+            row = {"image_id": f"{smear}-{i}", "smear_id": smear, "patient_id": smear, "site": site, "split": split}
+            row |= {"diagnosis": diagnosis, "cell_type": types[diagnosis], "eligible": True}
+            row |= {f"p1_{c}": 0.8 if c == first[one] else 0.05 for c in MODULE_1_CLASSES}
+            if module_2:
+                row |= dict(zip((f"p2_{c}" for c in MODULE_2_CLASSES), (second != "B", second == "B"), strict=True))
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def benchmark(name):
+    """The module of a file in benchmarks/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

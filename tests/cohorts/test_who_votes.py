@@ -1,25 +1,19 @@
 """The benchmark of who votes: the numbers before and after, on a tiny run whose outcome is known by hand."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from miniatures import benchmark
 from PIL import Image
 
 from alnet_lib.core.vocabulary import MODULE_1_CLASSES
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "who_votes.py"
-
 
 @pytest.fixture(scope="module")
 def who_votes():
-    spec = importlib.util.spec_from_file_location("who_votes", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("who_votes")
 
 
 def _cells():

@@ -3,31 +3,18 @@
 import numpy as np
 import pandas as pd
 import pytest
+from miniatures import cells_of_smears
 from scipy import stats
 
 from alnet_lib.core.outcomes import Unavailable
-from alnet_lib.core.vocabulary import MODULE_1_CLASSES, MODULE_2_CLASSES
 from alnet_lib.diagnosis.aggregation import MajorityAboveThreshold
 from alnet_lib.evaluation import external, smear_level
 from alnet_lib.experiments.datasets import CellImages
 
-FIRST = {"PM": "abnormal_promyelocyte", "BL": "blast"}
-TYPES = {"AML": "myeloblast", "ALL": "b_lymphoblast"}
 
-
-def cells(smears, split="external", module_2=True, site="x"):
-    """Cells of smears: name -> (diagnosis, predictions such as `BL/M`, `BL/B`, `PM`); each of its own patient."""
-    rows = []
-    for smear, (diagnosis, predictions) in smears.items():
-        for i, prediction in enumerate(predictions):
-            first, _, second = prediction.partition("/")
-            row = {"image_id": f"{smear}-{i}", "smear_id": smear, "patient_id": smear, "site": site, "split": split}
-            row |= {"diagnosis": diagnosis, "cell_type": TYPES[diagnosis], "eligible": True}
-            row |= {f"p1_{c}": 0.8 if c == FIRST[first] else 0.05 for c in MODULE_1_CLASSES}
-            if module_2:
-                row |= dict(zip((f"p2_{c}" for c in MODULE_2_CLASSES), (second != "B", second == "B"), strict=True))
-            rows.append(row)
-    return pd.DataFrame(rows)
+def cells(smears, split="external", **options):
+    """Predicted cells of smears of another site."""
+    return cells_of_smears(smears, split, **options)
 
 
 def votes_of(table):

@@ -3,35 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+from miniatures import cells_of_smears as cells
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from alnet_lib.core.outcomes import Unavailable
-from alnet_lib.core.vocabulary import MODULE_1_CLASSES, MODULE_2_CLASSES
 from alnet_lib.diagnosis.aggregation import MajorityAboveThreshold
 from alnet_lib.evaluation import clinical_utility, smear_level
 from alnet_lib.statistics.intervals import Interval
 
 RULE = MajorityAboveThreshold(0.5)
-FIRST = {"LY": "lymphocyte", "MO": "monocyte", "PM": "abnormal_promyelocyte", "BL": "blast"}
-TYPES = {"APL": "abnormal_promyelocyte", "AML": "myeloblast", "ALL": "b_lymphoblast", "control": "lymphocyte"}
-
-
-def cells(smears, split="test", module_2=True, site="x"):
-    """Cells of smears: name -> (diagnosis, predictions such as `BL/M`, `BL/B`, `PM`)."""
-    rows = []
-    for smear, (diagnosis, predictions) in smears.items():
-        for i, prediction in enumerate(predictions):
-            first, _, second = prediction.partition("/")
-            row = {"image_id": f"{smear}-{i}", "smear_id": smear, "patient_id": smear, "site": site, "split": split}
-            row |= {"diagnosis": diagnosis, "cell_type": TYPES[diagnosis], "eligible": True}
-            row |= {f"p1_{c}": 0.8 if c == FIRST[first] else 0.05 for c in MODULE_1_CLASSES}
-            if module_2:
-                row |= dict(zip((f"p2_{c}" for c in MODULE_2_CLASSES), (second != "B", second == "B"), strict=True))
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
 EFFECTIVE = 5 * (stats.t.ppf(0.975, 11) / stats.t.ppf(0.975, 5)) ** 2
 """Effective number behind `alike`: six patients of two smears each, five correct and one wrong, both smears alike.
 

@@ -1,22 +1,16 @@
 """The benchmark of leakage: who may be on both sides in each design, and the flattery by hand."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-
-FILE = Path(__file__).parents[2] / "benchmarks" / "leakage.py"
+from miniatures import benchmark
 
 
 @pytest.fixture(scope="module")
 def leakage():
-    spec = importlib.util.spec_from_file_location("leakage", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("leakage")
 
 
 @pytest.fixture
