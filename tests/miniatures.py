@@ -1,4 +1,4 @@
-"""Miniatures of every public source in its exact layout (noise or discs for cells), and other inputs of several tests."""
+"""Miniatures of every public source in its exact layout (noise or discs for cells), and inputs of several tests."""
 
 import importlib.util
 import json
