@@ -87,7 +87,7 @@ def proportion(correct: ArrayLike, rows: pd.DataFrame) -> Interval:
         few = (stdtrit(n - 1, 1 - TAIL) / stdtrit(k - 1, 1 - TAIL)) ** 2
         effective = min(float(p * (1 - p) / variance * few), float(n))
         if min(np.count_nonzero(good), np.count_nonzero(size - good)) < MINIMUM_PATIENTS and effective > k:
-            effective, method = float(k), "Clopper-Pearson over patients: few hold all errors or all successes"
+            effective, method = float(k), "Clopper-Pearson over patients"
     low, high = clopper_pearson(p * effective, effective)
     return Interval(p, low, high, method, **behind(rows), design_effect=effect)
 
