@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from command import alnet
+from command import alnet, alnet_here
 
 from alnet_lib import paper
 from alnet_lib.report import explorer
@@ -127,14 +127,14 @@ def test_diagnose_returns_a_verdict_with_what_stands_behind_it(smoke, tmp_path):
     for path in smear["path"]:
         shutil.copy(smoke / "cohort" / path, folder)
     (folder / "notes.txt").write_text("not a cell")
-    refused = alnet("diagnose", folder, "--model", smoke, "--few")
-    assert refused.returncode == 1 and "never seen a real cell" in refused.stderr
+    refused = alnet_here("diagnose", folder, "--model", smoke, "--few")
+    assert refused.exit_code == 1 and "never seen a real cell" in refused.stderr
     told = ("--few", "--synthetic-model-anyway")
     shown = alnet("diagnose", folder, "--model", smoke, *told)
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.startswith("RESEARCH USE ONLY") and f"({len(smear)} cells" in shown.stdout
     assert "never seen a real cell" in shown.stdout and "notes.txt: not an image" in shown.stdout
-    result = json.loads(alnet("diagnose", folder, "--model", smoke, "--json", *told).stdout)
+    result = json.loads(alnet_here("diagnose", folder, "--model", smoke, "--json", *told).stdout)
     assert result["verdict"] in {"APL", "AML", "ALL", "infection", "control", "unknown", "AL non-APL"}
     assert result["n_cells"] == len(smear) == len(result["cells"])
     assert "research use only" in json.dumps(result).lower() and "notes.txt" in json.dumps(result)
@@ -142,9 +142,9 @@ def test_diagnose_returns_a_verdict_with_what_stands_behind_it(smoke, tmp_path):
 
 
 def test_diagnose_says_what_is_missing(smoke, tmp_path):
-    assert "is not a folder" in alnet("diagnose", tmp_path / "nowhere", "--model", smoke).stderr
+    assert "is not a folder" in alnet_here("diagnose", tmp_path / "nowhere", "--model", smoke).stderr
     (tmp_path / "empty").mkdir()
-    empty = alnet("diagnose", tmp_path / "empty", "--model", smoke)
-    assert empty.returncode == 1 and "no readable image" in empty.stderr
-    missing = alnet("diagnose", smoke / "cohort", "--model", tmp_path)
-    assert missing.returncode == 1 and "--until 03" in missing.stderr
+    empty = alnet_here("diagnose", tmp_path / "empty", "--model", smoke)
+    assert empty.exit_code == 1 and "no readable image" in empty.stderr
+    missing = alnet_here("diagnose", smoke / "cohort", "--model", tmp_path)
+    assert missing.exit_code == 1 and "--until 03" in missing.stderr
