@@ -19,12 +19,11 @@ from alnet_lib.core.vocabulary import (
     MODULE_1_CLASSES,
     MODULE_2_CLASSES,
     SPLITS,
+    VERDICTS,
 )
 
 if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
-
-VERDICTS = (*DIAGNOSES, "AL non-APL", "unknown")
 
 
 class SchemaError(ValueError):

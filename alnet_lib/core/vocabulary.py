@@ -93,6 +93,16 @@ literature (Bain, Blood Cells, 5th ed., 2015)."""
 DIAGNOSES: tuple[str, ...] = ("control", "infection", "APL", "AML", "ALL")
 
 
+UNKNOWN = "unknown"
+"""Verdict where no class has enough cells."""
+
+NON_APL = "AL non-APL"
+"""Verdict of module 1 alone on a smear of blasts."""
+
+VERDICTS: tuple[str, ...] = (*DIAGNOSES, NON_APL, UNKNOWN)
+"""All verdicts."""
+
+
 SPLITS: tuple[str, ...] = ("train", "test", "external")
 
 

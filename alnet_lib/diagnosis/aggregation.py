@@ -8,17 +8,8 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from alnet_lib.core.vocabulary import DIAGNOSES
+from alnet_lib.core.vocabulary import DIAGNOSES, NON_APL, UNKNOWN
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULE_2, ModuleSpec
-
-UNKNOWN = "unknown"
-"""Verdict where no class has enough cells."""
-
-NON_APL = "AL non-APL"
-"""Verdict of module 1 alone on a smear of blasts."""
-
-VERDICTS: tuple[str, ...] = (*DIAGNOSES, NON_APL, UNKNOWN)
-"""All verdicts."""
 
 OF_MODULE_1: dict[str, str] = {
     "lymphocyte": "control",

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from alnet_lib.core.outcomes import Unavailable, if_available
-from alnet_lib.core.vocabulary import DIAGNOSES, MODULE_1_CLASSES
+from alnet_lib.core.vocabulary import DIAGNOSES, MODULE_1_CLASSES, NON_APL, UNKNOWN, VERDICTS
 from alnet_lib.diagnosis import aggregation
-from alnet_lib.diagnosis.aggregation import NON_APL, UNKNOWN, VERDICTS, AggregationRule
+from alnet_lib.diagnosis.aggregation import AggregationRule
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULE_2
 from alnet_lib.paper import printed as paper
 from alnet_lib.paper.values import Result, Value

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from alnet_lib.core.files import TEMPORARY, atomic_path
+from alnet_lib.core.files import atomic_path
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.profile import HOLD_OUT, HOLD_OUT_BY_PATIENT, Comparison, Profile
 from alnet_lib.diagnosis.tasks import SIX_CLASSES
@@ -144,7 +144,7 @@ def collect(folder: Path, asked: Comparison) -> pd.DataFrame:
     DataFrame
         As `train_unit`; empty where nothing is finished.
     """
-    files = sorted(file for file in (folder / "comparison").glob("*.parquet") if not file.name.startswith(TEMPORARY))
+    files = sorted((folder / "comparison").glob("[!.]*.parquet"))
     if not files:
         return pd.DataFrame(columns=COLUMNS)
     rows = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)

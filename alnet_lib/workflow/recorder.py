@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from alnet_lib.core.files import TEMPORARY, plain, write_json
+from alnet_lib.core.files import plain, write_json
 from alnet_lib.paper.audit import recomputed
 from alnet_lib.paper.items import ITEMS
 from alnet_lib.paper.values import Value
@@ -87,11 +87,9 @@ def read_items(run_dir: Path) -> list[dict[str, Any]]:
     list of dict
         The paper's items in its order, then those beyond it by notebook and id.
     """
-    items = [
-        json.loads(file.read_text(encoding="utf-8"))
-        for file in (run_dir / "items").glob("*.json")
-        if not file.name.startswith(TEMPORARY)
-    ]
+    # What begins with a dot is being written, or was left by a killed run.
+    files = (run_dir / "items").glob("[!.]*.json")
+    items = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     order = {id: position for position, id in enumerate(ITEMS)}
     return sorted(items, key=lambda item: (order.get(item["id"], len(order)), item["notebook"], item["id"]))
 
