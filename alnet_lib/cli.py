@@ -31,6 +31,12 @@ cohort_app = typer.Typer(no_args_is_help=True, help="Cohorts: list, describe, va
 app.add_typer(cohort_app, name="cohort")
 
 
+starts_app = typer.Typer(no_args_is_help=True, help="Starts, what networks begin with: list, describe, make.")
+
+
+app.add_typer(starts_app, name="starts")
+
+
 console = Console()
 
 
@@ -224,6 +230,73 @@ def cohort_validate(
     raise typer.Exit(1 if errors else 0)
 
 
+@starts_app.command("list")
+def starts_list() -> None:
+    """List what a network can begin with, and which networks the kit brings the start `cells` of."""
+    import pandas as pd
+
+    from alnet_lib.networks.starts import start
+
+    _print_frame(pd.DataFrame(start.MEANING.items(), columns=["start", "what it is"]))
+    print(f"`{start.CELLS}` is there for: {', '.join(start.brought()) or 'no network'}")
+
+
+@starts_app.command("describe")
+def starts_describe(
+    name: Annotated[str, typer.Argument(metavar="START", help="One of `alnet starts list`.")],
+    network: Annotated[str, typer.Option(help="Name of the network; default every one that the start is for.")] = "",
+    weights_dir: Annotated[str, typer.Option(help="Folder with weight files, as in a profile.")] = "",
+) -> None:
+    """Tell where a start's weights come from: file, checksum, licence, what they were trained on, and how."""
+    from alnet_lib.networks.starts import start
+    from alnet_lib.networks.starts.imagenet import WeightsError
+
+    try:
+        names = [network] if network else start.networks_of(name) or [""]
+        origins = [start.describe(name, one, weights_dir) for one in names]
+    except (start.StartError, WeightsError, OSError) as error:
+        raise _fail(error) from error
+    for origin in origins:
+        for what, value in vars(origin).items():
+            if value:
+                print(f"{what.replace('_', ' ')}: {visible(value)}")
+        if name == start.IMAGENET and not origin.file:
+            print("file: not at hand")
+        print()
+
+
+class Makeable(StrEnum):
+    """What `alnet starts make` makes."""
+
+    cells = "cells"
+
+
+@starts_app.command("make")
+def starts_make(
+    what: Annotated[Makeable, typer.Argument(help="The start.")],
+    teacher: Annotated[Path, typer.Option(help="ImageNet weights of SqueezeNet 1.1: .h5 (Keras) or .pth.")],
+    out: Annotated[Path, typer.Option(help="Folder for a file a network, and SHA256SUMS.")],
+    healthy: Annotated[Path | None, typer.Option(help="Folder of pbc_normal_dib: cells of healthy people.")] = None,
+    steps: Annotated[int, typer.Option(min=2, help="Optimiser steps.")] = 2000,
+    drawn: Annotated[int, typer.Option(min=0, help="Cells to draw; 0 for none.")] = 8400,
+) -> None:
+    """Make the start `cells` by distillation: 20 to 40 minutes on two cores with the steps that are the default."""
+    from alnet_lib.experiments.transfer.distillation import Recipe
+    from alnet_lib.experiments.transfer.making import make_cells
+    from alnet_lib.networks.starts.imagenet import WeightsError
+
+    print(f"Making `{what.value}`: 20 to 40 minutes on two cores for 2,000 steps.", file=sys.stderr)
+    try:
+        made = make_cells(teacher, healthy, out, drawn=drawn, recipe=Recipe(steps=steps), progress=_progress)
+    except (WeightsError, ValueError, OSError) as error:
+        raise _fail(error) from error
+    print(file=sys.stderr)
+    for network, loss in made.losses.items():
+        print(f"{network}: loss {loss:.3f} (1.5 knows nothing)")
+    for path in made.paths:
+        print(visible(path))
+
+
 @app.command()
 def diagnose(
     folder: Annotated[Path, typer.Argument(help="Folder with the cell images of one smear.")],
@@ -252,12 +325,16 @@ def diagnose(
 @app.command()
 def report(run_dir: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """Render results.json and the HTML report of a run from what is there."""
+    from alnet_lib.core.integrity.reading import Damaged
     from alnet_lib.core.resources import NOTEBOOKS_DIR
     from alnet_lib.report import rendering
 
     if not run_dir.is_dir():
         raise _fail(FileNotFoundError(f"{run_dir} is not a run directory"))
-    print(rendering.render(run_dir, sources=NOTEBOOKS_DIR))
+    try:
+        print(rendering.render(run_dir, sources=NOTEBOOKS_DIR))
+    except Damaged as error:
+        raise _fail(error) from error
 
 
 @app.command()
@@ -269,6 +346,40 @@ def doctor() -> None:
     for check in checks:
         print(f"{'ok  ' if check.ok else 'WARN'} {check.name}: {check.what}")
     raise typer.Exit(0 if all(check.ok or not check.needed for check in checks) else 1)
+
+
+@app.command()
+def verify(
+    run_dir: Annotated[Path, typer.Argument(help="A run directory.")],
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Put aside what is damaged; `reproduce` makes it again.")
+    ] = False,
+) -> None:
+    """Compare every file of a run with the digest that was written with it; name what is damaged or missing."""
+    import pandas as pd
+
+    from alnet_lib.workflow import children
+    from alnet_lib.workflow.damage import examination
+
+    if not run_dir.is_dir():
+        raise _fail(FileNotFoundError(f"{run_dir} is not a run directory"))
+    run_dir = run_dir.resolve()
+    seen = examination.examine(run_dir, full=True)
+    if rows := [(one.path, one.what, one.step or "every start") for one in seen.findings]:
+        _print_frame(pd.DataFrame(rows, columns=["file", "what", "made again by"]))
+    print(f"{seen.sound:,} files are as they were written, {len(rows):,} are damaged or missing.")
+    if seen.unknown:
+        print(f"{seen.unknown:,} have no digest, and were only looked at.")
+    if seen.unreadable:
+        print(f"{seen.unreadable:,} lines of digests.jsonl cannot be read and do not count.")
+    if not rows or not mend:
+        raise typer.Exit(1 if rows else 0)
+    try:
+        with children.alone(run_dir):
+            steps = examination.mend(run_dir, seen.findings)
+    except children.RunBusy as error:
+        raise _fail(error) from error
+    print(f"What is damaged is put aside. The next `alnet reproduce` runs: {', '.join(steps) or 'nothing more'}.")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,13 @@ ROWS = {
     "text.external.module_2.b_lymphoblast": "B-lymphoblasts of the external split, module 2, %",
     "external.smears.accuracy": "smears of the external split with the correct final diagnosis, %",
     "calibration.module_1.external.ece": "module 1, expected calibration error on the external split",
+    "transfer.apl.ensemble.pooled": "APL against AML, all patients cross-validated: AUC of the ensemble of starts",
+    "transfer.apl.frozen_squeezenet1_1_imagenet.pooled": "the same, frozen SqueezeNet 1.1 from ImageNet",
+    "transfer.apl.frozen_resnet_miniature_cells.pooled": "the same, frozen ResNet in miniature, start `cells`",
+    "transfer.apl.frozen_resnet_miniature_random.pooled": "the same, frozen ResNet in miniature, random start",
+    "transfer.apl.colour_and_size.pooled": "the same, colour and size",
+    "transfer.apl.promyelocyte_fraction.pooled": "the same, fraction of promyelocytes among signed cells",
+    "transfer.apl.ensemble.prospective": "APL against AML, prospective patients: AUC of the ensemble of starts",
     "apl.external.vote.auc": "APL against AML, prospective patients: AUC of the vote",
     "apl.external.fraction.auc": "the same, fraction of promyelocytes among signed cells",
     "apl.external.vote.difference": "the vote's AUC less that of the fraction",
@@ -63,7 +70,7 @@ def section(run: Path) -> str:
         "",
         f"{cohort['images']:,} images{named}. Of the {counts['printed']} printed numbers {counts['measurable']} can be "
         f"measured: {', '.join(verdicts)}. "
-        f"{seconds / 60:.0f} minutes of notebooks on {about['device']} "
+        f"{seconds / 60:.0f} minutes of notebooks{_cost(about)} on {about['device']} "
         f"({about['precision']}, {about['platform']}, torch {about['packages']['torch']}), {about['begun'][:10]}.",
         "",
         "| | the paper, its own patients | this run (95% interval over patients) | patients |",
@@ -81,6 +88,12 @@ def section(run: Path) -> str:
             printed = "" if value["published"] is None else f"{value['published']:.3g}"
             lines.append(f"| {label} | {printed} | {text} | {value['n_patients'] or ''} |")
     return "\n".join(lines)
+
+
+def _cost(about: dict) -> str:
+    """Processor time of the run, where it was recorded."""
+    spent = sum(one["processor_seconds"] for one in about.get("costs", []))
+    return f", {spent:,.0f} s of processor time," if spent else ""
 
 
 def speed() -> str:

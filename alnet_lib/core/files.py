@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-TEMPORARY = ".unfinished-"
-"""Beginning of the name of a file that is being written, before the process id of its writer."""
+from alnet_lib.core.integrity import index
+from alnet_lib.core.integrity.index import TEMPORARY
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -63,6 +63,8 @@ def is_full(error: BaseException) -> bool:
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary name beside `path` and rename it to `path` when the block ends without an exception.
 
+    Below a folder with an index of digests, the file is recorded there; see `core.integrity.index`.
+
     Parameters
     ----------
     path : str or path
@@ -96,6 +98,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
+        # Before the rename: a kill in between leaves the older file, which the index has too.
+        index.record(target, temporary)
         os.replace(temporary, target)
     except DiskFull:
         raise
@@ -137,7 +141,7 @@ def sweep(paths: Iterable[Path]) -> Removed:
                 if file.is_dir() and not file.is_symlink():
                     file.rmdir()
                     continue
-                file.unlink()
+                index.remove(file)
             except OSError:
                 continue
             removed.files += 1

@@ -135,6 +135,27 @@ class CrossFitting(Settings):
     module_2: Training = Field(description="module 2 in each fold")
 
 
+class FrozenStart(Settings):
+    """A network and its start, judged without any training of its blocks."""
+
+    network: str = Field(description="name in networks.architectures, or a model of timm")
+    start: str = Field(description="`random`, `imagenet`, `cells`, a start's file, or `hf-hub:` and a name")
+
+
+class Transfer(Settings):
+    """Starts judged frozen, and APL against AML cross-validated by patient; both on pictures of a size of their own."""
+
+    starts: tuple[FrozenStart, ...] = Field(min_length=1, description="in the order of the tables")
+    image_size: int = Field(112, ge=32, description="pixels a side")
+    crop: float = Field(0.7, gt=0, le=1, description="central square kept, as a fraction of the shorter side")
+    neighbours: tuple[int, ...] = Field((1, 20), min_length=1, description="of the k-nearest-neighbour classifiers")
+    components: int = Field(100, ge=2, description="principal components of the embeddings, whitened")
+    inverse_regularisation: float = Field(0.01, gt=0, description="C of the logistic regression on them")
+    folds: int = Field(5, ge=2, description="of the cross-validation by patient; fewer where patients are few")
+    repeats: int = Field(3, ge=1, description="deals of the patients into folds, and trainings")
+    fine_tuned: Training | None = Field(None, description="a network fine-tuned in each fold; none leaves it out")
+
+
 class LearnedVote(Settings):
     """The learned vote: gated attention over a smear's cells (Ilse et al., ICML 2018)."""
 
@@ -152,16 +173,26 @@ class Profile(Settings):
     seed: int = Field(2021, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bf16"] = "float32"
+    threads: int = Field(
+        2, ge=1, description="of a computation, whatever the processors: the last digits of sums depend on them"
+    )
     cohort_fraction: float = Field(1.0, gt=0, le=1, description="share of the synthetic cohort's images")
     image_size: int = Field(224, ge=32, description="pixels a side that the networks see")
     crop: float = Field(1.0, gt=0, le=1, description="central square kept, as a fraction of the shorter side")
-    weights: Literal["none", "imagenet"] = "imagenet"
+    start: str | dict[str, str] = Field(
+        "imagenet",
+        description="what the convolutional blocks begin with: `random`, `imagenet`, `cells`, a start's file, or "
+        "`hf-hub:` and a name; or such a name for each network, and `default`",
+    )
     weights_dir: str = Field("", description="folder with weight files; beside the usual caches")
     dropout: float = Field(0.5, ge=0, lt=1, description="between the fully connected layers")
     augmentations_per_image: int = Field(4, ge=0, description="augmentations of an image at most (section 2.2)")
     rotation: float = Field(60.0, ge=0, description="largest rotation in degrees (section 2.2)")
     random_orientation: bool = Field(False, description="beyond the paper: turned at random, whatever the class")
     colour_jitter: float = Field(0.0, ge=0, lt=1, description="beyond the paper: spread of stain strength a batch")
+    scale_jitter: float = Field(0.0, ge=0, lt=1, description="beyond the paper: spread of the magnification")
+    focus_jitter: float = Field(0.0, ge=0, le=1, description="beyond the paper: largest share of a blurred image")
+    light_jitter: float = Field(0.0, ge=0, lt=1, description="beyond the paper: spread of the light's colour")
     split: Literal["given", "patient"] = Field("given", description="`patient`: no patient on both sides of the split")
     validation_fraction: float = Field(0.2, gt=0, lt=1)
     module_1: Training
@@ -172,6 +203,7 @@ class Profile(Settings):
     ablations: Training | None = Field(None, description="both modules, in the ablations of leakage and transfer")
     ablation_seeds: int = Field(1, ge=1, description="trainings of each variant, each from a seed of its own")
     cross_fitting: CrossFitting | None = Field(None, description="none: what needs it is unavailable")
+    transfer: Transfer | None = Field(None, description="none: starts judged frozen are unavailable")
     learned_vote: LearnedVote = LearnedVote()
     checkpoint_every: int = Field(100, ge=1, description="iterations between checkpoints")
     prediction_batch: int = Field(256, ge=1)
@@ -179,6 +211,12 @@ class Profile(Settings):
     bootstrap: int = Field(1000, ge=20, description="bootstrap replicates")
     allow_truncated: bool = Field(False, description="use an image whose file ends early, named and counted")
     feature_map_cells: int = Field(100, ge=2, description="cells a class for feature-map statistics")
+
+    @model_validator(mode="after")
+    def _has_default(self) -> Profile:
+        if isinstance(self.start, dict) and "default" not in self.start:
+            raise ValueError("start names networks but no `default`")
+        return self
 
     @classmethod
     def load(cls, name: str, cohort: str = "synthetic", directory: Path = PROFILES_DIR) -> Profile:
@@ -215,6 +253,16 @@ class Profile(Settings):
             return cls(name=name, **settings)
         except (ValidationError, TypeError) as error:
             raise ProfileError(f"profile `{name}` for cohort `{cohort}`: {error}") from error
+
+    def start_of(self, backbone: str) -> str:
+        """Name the start of a network.
+
+        Parameters
+        ----------
+        backbone : str
+            Name of the architecture.
+        """
+        return self.start if isinstance(self.start, str) else self.start.get(backbone, self.start["default"])
 
     def generator(self, purpose: str) -> np.random.Generator:
         """Make a random generator that depends on the profile's seed and the purpose alone.

@@ -5,6 +5,7 @@ The same two modules trained again under one change each, everything else alike,
 
 - `patient split`: patients instead of smears are on one side, so that nothing of a testing patient was seen;
 - `stain augmentation`: strength of the stain varied at random in training;
+- `random start`: nothing is transferred, where the profile's start is pretrained;
 - `stain normalisation`: each smear's colours brought to those of training smears (Reinhard et al. 2001, torchstain), in
   training and in testing.
 
@@ -29,6 +30,7 @@ from alnet_lib.diagnosis.tasks import MODULE_1, MODULES
 from alnet_lib.experiments.datasets import labelled
 from alnet_lib.experiments.module_training import fitted
 from alnet_lib.experiments.preparation import Setup
+from alnet_lib.networks.starts.start import RANDOM
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import intervals
 from alnet_lib.training import inference
@@ -48,17 +50,21 @@ class Variant:
         Spread of the stain's strength in training, in [0, 1).
     normalise : bool
         Each smear's colours are brought to those of training smears.
+    start : str
+        What the networks begin with; the profile's where empty.
     """
 
     name: str
     split_by_patient: bool = False
     jitter: float = 0.0
     normalise: bool = False
+    start: str = ""
 
 
 PLAIN = Variant("plain")
 LEAKAGE = Variant("patient split", split_by_patient=True)
-TRANSFER = (Variant("stain augmentation", jitter=0.25), Variant("stain normalisation", normalise=True))
+UNTAUGHT = Variant("random start", start=RANDOM)
+STAINS = (Variant("stain augmentation", jitter=0.25), Variant("stain normalisation", normalise=True))
 
 MEASURES = {
     "module_1": "module 1, accuracy of cells",
@@ -70,13 +76,26 @@ MEASURES = {
 _ABOUT = ("patient_id", "smear_id", "n_cells", "smear_known", "site")
 
 
-def variants(manifest: pd.DataFrame) -> list[Variant]:
-    """The variants that a cohort can tell apart: leakage needs patients on both sides, transfer external cells."""
+def variants(manifest: pd.DataFrame, *, pretrained: bool = False) -> list[Variant]:
+    """The variants that a cohort can tell apart.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        The cohort's. Leakage needs patients on both sides of the split, stains need labelled external cells.
+    pretrained : bool
+        The plain networks have a pretrained start.
+
+    Returns
+    -------
+    list of Variant
+        `PLAIN` first.
+    """
     home = manifest[manifest["split"].isin(["train", "test"])]
     outside = manifest[manifest["split"].eq("external")]
     leaks = home.groupby("patient_id")["split"].nunique().gt(1).any()
     transfers = len(MODULE_1.labelled(outside)) > 0
-    return [PLAIN, *([LEAKAGE] if leaks else []), *(TRANSFER if transfers else [])]
+    return [PLAIN, *([UNTAUGHT] if pretrained else []), *([LEAKAGE] if leaks else []), *(STAINS if transfers else [])]
 
 
 def normalised(pixels: np.ndarray, manifest: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
@@ -135,6 +154,8 @@ def cells_of(setup: Setup, variant: Variant, settings: Training, seed: int = 0) 
         that cannot be trained). Unavailable where module 1 cannot be trained.
     """
     data, profile = setup.data, setup.profile
+    if variant.start:
+        setup = replace(setup, profile=profile.model_copy(update={"start": variant.start}))
     if variant.split_by_patient:
         data = data.with_manifest(by_patient(data.manifest, profile.generator("study/split")))
     if variant.normalise:
@@ -224,7 +245,8 @@ def compared(plain: list[pd.DataFrame], other: list[pd.DataFrame], *, paired: bo
 def run_all(setup: Setup) -> Result | Unavailable:
     """Train every variant, each with the profile's number of seeds, and compare it with `plain`.
 
-    Leakage is measured on the testing split of either kind of split, transfer on external cells and smears.
+    Leakage is measured on the testing split of either kind of split, the start on testing and external cells, stains on
+    external ones.
 
     Parameters
     ----------
@@ -238,11 +260,14 @@ def run_all(setup: Setup) -> Result | Unavailable:
         `compared`; with values `study.<variant>.<measure>.difference` in percentage points. Facts: `seeds`. Unavailable
         where the profile has no `ablations` or the cohort allows none.
     """
-    profile, settings, chosen = setup.profile, setup.profile.ablations, variants(setup.data.manifest)
+    profile, settings = setup.profile, setup.profile.ablations
     if settings is None:
         return Unavailable("the profile sets no `ablations`")
+    chosen = variants(setup.data.manifest, pretrained=profile.start_of(settings.backbone) != RANDOM)
     if len(chosen) < 2:
-        return Unavailable("no patient is on both sides of the split and there is no labelled external cell")
+        return Unavailable(
+            "no patient is on both sides of the split, there is no labelled external cell, and the start is random"
+        )
     judged: dict[tuple[Variant, str], list[dict[str, pd.DataFrame]]] = {}
     for variant in chosen:
         for seed in range(profile.ablation_seeds):
@@ -254,17 +279,23 @@ def run_all(setup: Setup) -> Result | Unavailable:
                 judged.setdefault((variant, split), []).append(own)
     rows, values = [], []
     for variant in chosen[1:]:
-        split = "test" if variant.split_by_patient else "external"
-        plain, other = judged[PLAIN, split], judged[variant, split]
-        for measure, title in MEASURES.items():
-            if not all(measure in one for one in (*plain, *other)):
-                continue
-            row, value = compared(
-                [one[measure] for one in plain], [one[measure] for one in other], paired=not variant.split_by_patient
-            )
-            rows.append({"variant": variant.name, "where": split, "measure": title} | row)
-            key = f"study.{variant.name.replace(' ', '_')}.{measure}.difference"
-            values.append(replace(value, key=key))
+        for split in _where(variant):
+            plain, other = judged[PLAIN, split], judged[variant, split]
+            where = "" if variant != UNTAUGHT else f".{split}"
+            for measure, title in MEASURES.items():
+                if not all(measure in one for one in (*plain, *other)):
+                    continue
+                pair = ([one[measure] for one in many] for many in (plain, other))
+                row, value = compared(*pair, paired=not variant.split_by_patient)
+                rows.append({"variant": variant.name, "where": split, "measure": title} | row)
+                key = f"study.{variant.name.replace(' ', '_')}{where}.{measure}.difference"
+                values.append(replace(value, key=key))
     if not rows:
         return Unavailable("no testing or external cell has a reference label")
     return Result(pd.DataFrame(rows), tuple(values), {"seeds": profile.ablation_seeds})
+
+
+def _where(variant: Variant) -> tuple[str, ...]:
+    if variant == UNTAUGHT:
+        return ("test", "external")
+    return ("test",) if variant.split_by_patient else ("external",)

@@ -21,6 +21,8 @@ import pandas as pd
 import torch
 
 from alnet_lib.core.files import atomic_path
+from alnet_lib.core.integrity import index
+from alnet_lib.core.integrity.reading import kept, reading
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.profile import HOLD_OUT, HOLD_OUT_BY_PATIENT, Comparison, Profile
 from alnet_lib.diagnosis.tasks import SIX_CLASSES
@@ -143,11 +145,16 @@ def collect(folder: Path, asked: Comparison) -> pd.DataFrame:
     -------
     DataFrame
         As `train_unit`; empty where nothing is finished.
+
+    Raises
+    ------
+    alnet_lib.core.integrity.reading.Damaged
+        A file that is not what was written; the message names it.
     """
     files = sorted((folder / "comparison").glob("[!.]*.parquet"))
     if not files:
         return pd.DataFrame(columns=COLUMNS)
-    rows = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    rows = pd.concat([_read(file) for file in files], ignore_index=True)
     wanted = set(trainings(asked))
     own = [one in wanted for one in zip(rows["backbone"], rows["evaluation"], rows["fine_tuned_blocks"], strict=True)]
     return rows[own].reset_index(drop=True)
@@ -258,14 +265,17 @@ class _Unit:
         fixed = options(self.setup, settings, name=name, fine_tuned_blocks=fine_tuned_blocks)
         label = f"{self.backbone}, {self.evaluation}, fine-tuned blocks: {BLOCK_NAMES[fine_tuned_blocks]}"
         # The augmented list is fixed, as in the paper: new transforms in each iteration would leave nothing to share.
-        return replace(fixed, label=label, random_orientation=False, colour_jitter=0.0)
+        return replace(
+            fixed, label=label, random_orientation=False, colour_jitter=0.0, scale_jitter=0.0, focus_jitter=0.0,
+            light_jitter=0.0,
+        )  # fmt: skip
 
     def training(self, fine_tuned_blocks: int) -> dict[str, Any]:
         """Train with so many fine-tuned blocks, or read what an earlier run left."""
         profile, opts = self.profile, self.options(fine_tuned_blocks)
         key = training_key(
             self.backbone, self.fit_on, self.plan, opts, self.setup.data.content_hash, repr(profile.dropout),
-            repr((profile.image_size, profile.crop, profile.weights)),
+            repr((profile.image_size, profile.crop, profile.start_of(self.backbone))),
             repr((self.asked.max_evaluation_images, ROW_FORMAT)), engine_hash(),
         )  # fmt: skip
         path = self.setup.folder / "comparison" / f"{self.name}-depth{fine_tuned_blocks}.parquet"
@@ -294,7 +304,7 @@ class _Unit:
         row |= self._judged("validation", self.validation, validated) | self._judged("testing", tested, predicted)
         with atomic_path(path) as temporary:
             pd.DataFrame([row]).to_parquet(temporary)
-        checkpoint.unlink(missing_ok=True)
+        index.remove(checkpoint)
         return row
 
     @property
@@ -319,10 +329,13 @@ class _Unit:
 
 
 def _finished(path: Path, key: str) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    frame = pd.read_parquet(path)
-    return frame.iloc[0].to_dict() if frame["key"].iloc[0] == key else None
+    row = kept(path, lambda file: pd.read_parquet(file).iloc[0].to_dict())
+    return row if row and row.get("key") == key else None
+
+
+def _read(path: Path) -> pd.DataFrame:
+    with reading(path):
+        return pd.read_parquet(path)
 
 
 def learning_rates(setup: Setup, backbone: str) -> Result | Unavailable:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from alnet_lib.core.files import atomic_path, sha256
+from alnet_lib.core.integrity.reading import kept
 from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.core.profile import Profile, Training
 from alnet_lib.core.vocabulary import LABELS
@@ -226,7 +227,7 @@ def _fold(
     name, rows = f"cross-fitting/fold {number}", data.rows_of(own["image_id"])
     key = sha256(module_training.fitted_key(setup, spec, images, settings, name=name), rows.tobytes())[:16]
     path = setup.folder / "cross_fitting" / f"fold-{number}-{spec.name}.parquet"
-    if path.is_file() and (saved := pd.read_parquet(path))["key"].eq(key).all():
+    if (saved := kept(path, pd.read_parquet)) is not None and saved.get("key", pd.Series([""])).eq(key).all():
         return saved
     network, options = module_training.fitted(setup, spec, images, settings, name=name)
     batch = setup.profile.prediction_batch

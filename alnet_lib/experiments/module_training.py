@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from alnet_lib.core.integrity import index
+from alnet_lib.core.integrity.reading import kept
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.profile import Profile, Training
 from alnet_lib.core.vocabulary import LABELS
@@ -87,7 +89,7 @@ def train(
     ------
     alnet_lib.training.fitting.TrainingDiverged
         The loss became NaN or infinite.
-    alnet_lib.networks.pretrained.WeightsError
+    alnet_lib.networks.starts.imagenet.WeightsError
         The profile asks for weights that cannot be had.
     """
     name = name or spec.name
@@ -103,7 +105,7 @@ def train(
         augmentations_per_image=profile.augmentations_per_image,
         rotation=profile.rotation,
     )
-    inputs = repr(_inputs(profile))
+    inputs = repr(_inputs(profile, settings.backbone))
     key = training_key(settings.backbone, fit_on, plan, opts, data.content_hash, inputs, engine_hash())
     path = setup.folder / "models" / f"{name}.safetensors"
     counts = _counts(fit_on, plan, validation)
@@ -127,7 +129,7 @@ def train(
     if data.kind:
         description["trained_on"] = {"cohort": data.cohort, "kind": data.kind, "profile": profile.name}
     storage.save_network(network, path, description, history=done.history)
-    checkpoint.unlink(missing_ok=True)
+    index.remove(checkpoint)
     return Trained(
         name, network, opts, done.history, counts, train_accuracy, done.validation_accuracy, done.seconds,
         done.notes,
@@ -198,7 +200,13 @@ def fitted_key(
     """Name the training that `fitted` would do with these arguments: changes with anything that changes its result."""
     plan, opts = _prepared(setup, spec, images, settings, name, jitter, seed)
     return training_key(
-        settings.backbone, images, plan, opts, setup.data.content_hash, repr(_inputs(setup.profile)), engine_hash()
+        settings.backbone,
+        images,
+        plan,
+        opts,
+        setup.data.content_hash,
+        repr(_inputs(setup.profile, settings.backbone)),
+        engine_hash(),
     )
 
 
@@ -219,8 +227,8 @@ def _prepared(
     return plan, opts if jitter is None else replace(opts, colour_jitter=jitter)
 
 
-def _inputs(profile: Profile) -> tuple[object, ...]:
-    return profile.image_size, profile.crop, profile.weights, profile.dropout
+def _inputs(profile: Profile, backbone: str) -> tuple[object, ...]:
+    return profile.image_size, profile.crop, profile.start_of(backbone), profile.dropout
 
 
 def _counts(fit_on: Images, plan: augmentation.Plan, validation: Images) -> pd.DataFrame:
@@ -236,19 +244,19 @@ def _counts(fit_on: Images, plan: augmentation.Plan, validation: Images) -> pd.D
 
 
 def _load_trained(path: Path, key: str, name: str, opts: Options, counts: pd.DataFrame) -> Trained | None:
-    description = path.with_suffix(".json")
-    if not (path.is_file() and description.is_file()):
+    if not path.is_file() or kept(path.with_suffix(".json"), _key) != key:
         return None
-    if json.loads(description.read_text(encoding="utf-8")).get("key") != key:
+    # `load_network` compares the weights with the digest in their description.
+    loaded = kept(path, storage.load_network, full=False)
+    history = kept(path.with_suffix(".history.csv"), pd.read_csv)
+    if loaded is None or history is None:
         return None
-    try:
-        network, saved = storage.load_network(path)
-    except storage.DamagedModel:
-        # Put aside, not deleted: the owner may want to know what happened to it.
-        path.replace(path.with_name(f"{path.name}.damaged"))
-        return None
-    history = pd.read_csv(path.with_suffix(".history.csv"))
+    network, saved = loaded
     return Trained(
         name, network, opts, history, counts,
         saved["train_accuracy"], saved["validation_accuracy"], saved["seconds"], saved["notes"],
     )  # fmt: skip
+
+
+def _key(description: Path) -> str:
+    return json.loads(description.read_text(encoding="utf-8")).get("key", "")

@@ -15,8 +15,9 @@ from alnet_lib.core.progress import Progress, ProgressLine
 from alnet_lib.experiments.datasets import CellImages
 from alnet_lib.imaging import augmentation
 from alnet_lib.networks.building import build
-from alnet_lib.networks.initialisation import start_from
 from alnet_lib.networks.network import Network
+from alnet_lib.networks.starts.random_start import start_from
+from alnet_lib.networks.starts.start import RANDOM
 from alnet_lib.training.data import Images
 from alnet_lib.training.options import Options
 
@@ -58,7 +59,7 @@ def engine_hash() -> str:
     return code_hash(
         "alnet_lib.imaging.pixels",
         "alnet_lib.networks.building",
-        "alnet_lib.networks.initialisation",
+        "alnet_lib.networks.starts.random_start",
         "alnet_lib.training.feature_cache",
         "alnet_lib.training.fitting",
     )
@@ -127,18 +128,21 @@ def options(setup: Setup, settings: Training, *, name: str, fine_tuned_blocks: i
         random_orientation=profile.random_orientation,
         rotation=profile.rotation,
         colour_jitter=profile.colour_jitter,
+        scale_jitter=profile.scale_jitter,
+        focus_jitter=profile.focus_jitter,
+        light_jitter=profile.light_jitter,
         checkpoint_every=profile.checkpoint_every,
         label=f"{settings.backbone}, {name}",
     )
 
 
 def begin(profile: Profile, backbone: str, fit_on: Images, *, name: str) -> Network:
-    """The network that a training begins from: ImageNet weights, or a random start fitted to some training images.
+    """The network that a training begins from: the profile's start; a random one is fitted to some training images.
 
     Parameters
     ----------
     profile : Profile
-        Image size, weights, dropout and seed.
+        Image size, start, dropout and seed.
     backbone : str
         Name of the architecture.
     fit_on : Images
@@ -148,11 +152,11 @@ def begin(profile: Profile, backbone: str, fit_on: Images, *, name: str) -> Netw
 
     Raises
     ------
-    alnet_lib.networks.pretrained.WeightsError
-        The profile asks for weights that cannot be had.
+    alnet_lib.networks.starts.files.StartError, alnet_lib.networks.starts.imagenet.WeightsError
+        The profile asks for a start that cannot be had or does not fit.
     """
-    images = None
-    if profile.weights == "none":
+    images, start = None, profile.start_of(backbone)
+    if start == RANDOM:
         some = np.sort(profile.generator(f"start images/{name}").permutation(len(fit_on))[:START_IMAGES])
         images = fit_on.batch(some, "cpu")
     seed = profile.torch_seed(f"start/{name}")
@@ -160,7 +164,7 @@ def begin(profile: Profile, backbone: str, fit_on: Images, *, name: str) -> Netw
         backbone,
         fit_on.classes,
         profile.image_size,
-        weights=profile.weights,
+        start=start,
         weights_dir=profile.weights_dir,
         dropout=profile.dropout,
         seed=seed,

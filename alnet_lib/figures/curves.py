@@ -255,6 +255,40 @@ def cells_figure(curve: pd.DataFrame | Result) -> DescribedFigure:
 
 
 @if_available
+def dots(frame: pd.DataFrame | Result, label: str, *, mark: float = 0.5) -> DescribedFigure:
+    """Show named numbers in [0, 1] as dots with their intervals, the first on top, and a line at what chance gives.
+
+    Parameters
+    ----------
+    frame : DataFrame or Result
+        Columns `label`, `value`, `low`, `high` (NaN where there is no interval); a Result has it as the fact `dots`.
+    label : str
+        Names the axis.
+    mark : float
+        Where the line is.
+
+    Returns
+    -------
+    DescribedFigure
+        One line a number.
+    """
+    shown: pd.DataFrame = given(frame, "dots")
+    with style():
+        figure = new_figure(PAGE * 0.85, 0.2 * len(shown) + 0.6)
+        axes = figure.add_subplot()
+        y, known = np.arange(len(shown))[::-1], shown[["low", "high"]].notna().all(axis=1).to_numpy()
+        axes.axvline(mark, color="0.5", lw=0.8, ls="--", zorder=0)
+        axes.hlines(y[known], shown["low"][known], shown["high"][known], color=OKABE_ITO["blue"], lw=1.4)
+        axes.plot(shown["value"], y, "o", ms=4, color=OKABE_ITO["vermillion"])
+        axes.set_yticks(y, shown["label"])
+        axes.set(xlabel=label, xlim=(min(mark, shown[["value", "low"]].min().min()) - 0.02, 1.02))
+        axes.grid(axis="x", lw=0.3)
+        listed = "; ".join(f"{r.label}: {r.value:.2f} ({_ends(r.low, r.high)})" for r in shown.itertuples())
+        figure.alt = f"{label}, a dot with its interval each; the dashed line is at {mark:g}. {listed}."
+    return figure
+
+
+@if_available
 def lines(
     curves: Mapping[str, pd.DataFrame],
     xlabel: str,

@@ -79,21 +79,40 @@ def html_table(
     frame = frame if digits is None else frame.round(digits)
     anchor = f' id="{for_html(id)}"' if id else ""
     parts = [f'<table class="data"{anchor}><caption>{for_html(caption)}</caption><thead><tr>']
-    names = [*(_index_names(frame.index) if index else []), *(_joined(column) for column in frame.columns)]
-    parts += [f'<th scope="col">{for_html(name.replace("_", " "))}</th>' for name in names]
-    parts.append("</tr></thead><tbody>")
     numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
+    names = [*(_index_names(frame.index) if index else []), *(_joined(column) for column in frame.columns)]
+    heads = [False] * (len(names) - len(numeric)) + numeric
+    parts += [
+        f'<th scope="col"{_NUMBER * is_number}>{for_html(name.replace("_", " "))}</th>'
+        for name, is_number in zip(names, heads, strict=True)
+    ]
+    rows, first = [], []
     for label, row in zip(frame.index, frame.itertuples(index=False), strict=True):
-        parts.append("<tr>")
-        if index:
-            levels = label if isinstance(label, tuple) else (label,)
-            parts += [f'<th scope="row">{for_html(text(level))}</th>' for level in levels]
-        for value, is_number in zip(row, numeric, strict=True):
-            style = ' class="number"' if is_number else ""
-            parts.append(f"<td{style}>{_breakable(text(value))}</td>")
-        parts.append("</tr>")
-    parts.append("</tbody></table>")
-    return "".join(parts)
+        levels = (label if isinstance(label, tuple) else (label,)) if index else ()
+        cells = [f'<th scope="row">{for_html(text(level))}</th>' for level in levels]
+        cells += [
+            f"<td{_NUMBER * (is_number or _is_number(value))}>{_breakable(text(value))}</td>"
+            for value, is_number in zip(row, numeric, strict=True)
+        ]
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+        first.append(text(next(iter((*levels, *row)), "")))
+    end = _total(first)
+    foot = f"<tfoot>{''.join(rows[end:])}</tfoot>" if rows[end:] else ""
+    return "".join([*parts, "</tr></thead><tbody>", *rows[:end], "</tbody>", foot, "</table>"])
+
+
+_NUMBER = ' class="number"'
+_TOTALS = ("total", "together")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def _total(names: list[str]) -> int:
+    """Where the foot of a table begins: at its total, which one row (of what has no label) may follow."""
+    ends = range(max(len(names) - 2, 1), len(names))
+    return next((row for row in ends if names[row].lower() in _TOTALS), len(names))
 
 
 def _breakable(words: str) -> str:

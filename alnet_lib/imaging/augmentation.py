@@ -249,3 +249,71 @@ def jitter_stain(images: Tensor, spread: float, rng: np.random.Generator) -> Ten
     channel = rng.uniform(1 - spread / 2, 1 + spread / 2, (len(images), 3))
     gamma = torch.as_tensor(common * channel, dtype=images.dtype, device=images.device)
     return images.clamp_min(1e-3) ** gamma.view(-1, 3, 1, 1)
+
+
+def vary_scale(images: Tensor, spread: float, rng: np.random.Generator) -> Tensor:
+    """Beyond the paper: show each image nearer or farther about its centre, bilinear, reflecting at the border.
+
+    Parameters
+    ----------
+    images : Tensor
+        float (N, 3, S, S).
+    spread : float
+        In [0, 1): magnifications are uniform in 1 +- spread.
+    rng : numpy.random.Generator
+        Draws them.
+
+    Returns
+    -------
+    Tensor
+        float (N, 3, S, S).
+    """
+    part = torch.as_tensor(1 / rng.uniform(1 - spread, 1 + spread, len(images)), dtype=torch.float32)
+    matrix = torch.zeros(len(images), 2, 3)
+    matrix[:, 0, 0], matrix[:, 1, 1] = part, part
+    grid = functional.affine_grid(matrix.to(images.device), list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def vary_focus(images: Tensor, spread: float, rng: np.random.Generator) -> Tensor:
+    """Beyond the paper: blur half of the images by up to a mean over 3 x 3 pixels.
+
+    Parameters
+    ----------
+    images : Tensor
+        float (N, 3, S, S).
+    spread : float
+        In [0, 1], largest share of the blurred image.
+    rng : numpy.random.Generator
+        Draws the shares.
+
+    Returns
+    -------
+    Tensor
+        float (N, 3, S, S).
+    """
+    share = np.where(rng.random(len(images)) < 0.5, rng.uniform(0, spread, len(images)), 0.0)
+    blurred = functional.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
+    weight = torch.as_tensor(share, dtype=images.dtype, device=images.device).view(-1, 1, 1, 1)
+    return torch.lerp(images, blurred, weight)
+
+
+def vary_light(images: Tensor, spread: float, rng: np.random.Generator) -> Tensor:
+    """Beyond the paper: another lamp or white balance, a factor of each channel.
+
+    Parameters
+    ----------
+    images : Tensor
+        float (N, 3, S, S) in [0, 1].
+    spread : float
+        In [0, 1): factors are uniform in 1 +- spread.
+    rng : numpy.random.Generator
+        Draws the factors.
+
+    Returns
+    -------
+    Tensor
+        float (N, 3, S, S) in [0, 1].
+    """
+    gain = torch.as_tensor(rng.uniform(1 - spread, 1 + spread, (len(images), 3)), dtype=images.dtype)
+    return (images * gain.to(images.device).view(-1, 3, 1, 1)).clamp_max(1)

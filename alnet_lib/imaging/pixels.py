@@ -11,6 +11,7 @@ import numpy as np
 
 from alnet_lib.core.code import code_hash
 from alnet_lib.core.files import atomic_path, sha256
+from alnet_lib.core.integrity.reading import kept
 from alnet_lib.core.progress import Progress
 from alnet_lib.imaging.decoding import Crop, picture, resize
 
@@ -27,7 +28,7 @@ def pixel_array(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """All pictures as one array, decoded once and memory-mapped.
+    """All pictures as one array, decoded once and memory-mapped; a damaged one is put aside and made again.
 
     Parameters
     ----------
@@ -62,16 +63,26 @@ def pixel_array(
     """
     key = sha256(content_hash, f"{size} {crop}", code_hash("alnet_lib.imaging.decoding"))[:16]
     path = cache / f"pixels_{key}.npy"
-    if not path.is_file():
+    shape = (len(files), size, size, 3)
+
+    def mapped(path: Path) -> np.ndarray:
+        array = np.load(path, mmap_mode="r")
+        if array.shape != shape or array.dtype != np.uint8:
+            raise ValueError(f"it holds {array.dtype} {array.shape}, not uint8 {shape}")
+        return array
+
+    # Gigabytes are not read for a digest; `alnet verify` does that.
+    if (array := kept(path, mapped, full=False)) is None:
         with atomic_path(path) as temporary:
-            array = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(files), size, size, 3))
+            made = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
 
             def fill(row: int) -> None:
-                array[row] = resize(picture(files[row], crops[row], allow_truncated=allow_truncated), size, crop=crop)
+                made[row] = resize(picture(files[row], crops[row], allow_truncated=allow_truncated), size, crop=crop)
 
             with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
                 for done, _ in enumerate(pool.map(fill, range(len(files))), start=1):
                     if progress:
                         progress(done, len(files))
-            array.flush()
-    return np.load(path, mmap_mode="r")
+            made.flush()
+        array = mapped(path)
+    return array

@@ -1,4 +1,4 @@
-"""A network by its name, with a random start or pretrained weights."""
+"""A network by its name and its start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from alnet_lib.networks.architectures import architecture
 from alnet_lib.networks.network import Network
-from alnet_lib.networks.pretrained import load_imagenet
+from alnet_lib.networks.starts import start as starts
 
 
 def build(
@@ -16,12 +16,12 @@ def build(
     classes: Sequence[str],
     input_size: int,
     *,
-    weights: str = "none",
+    start: str = starts.RANDOM,
     weights_dir: str = "",
     dropout: float = 0.5,
     seed: int = 0,
 ) -> Network:
-    """Build a network with a head for `classes`, from a seeded random start or from ImageNet weights.
+    """Build a network with a head for `classes`, from a seeded random start or from pretrained weights.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ def build(
         At least two names.
     input_size : int
         Pixels a side, at least 32.
-    weights : str
-        `none` or `imagenet`.
+    start : str
+        A name of `starts.start.MEANING`: what the convolutional blocks begin with.
     weights_dir : str
         Folder to look for weight files in, before the usual caches.
     dropout : float
@@ -44,7 +44,9 @@ def build(
     ------
     ValueError
         The name is unknown, or there are fewer than two classes.
-    alnet_lib.networks.pretrained.WeightsError
+    alnet_lib.networks.starts.files.StartError
+        There is no such start, or it does not fit the network.
+    alnet_lib.networks.starts.imagenet.WeightsError
         The `imagenet` weights cannot be had; the message names the file and where to put it.
     """
     if len(classes) < 2:
@@ -53,6 +55,5 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(name, classes, input_size, chosen.blocks(), chosen.hidden, dropout)
-    if weights != "none":
-        load_imagenet(network, weights_dir)
+    starts.load(network, start, weights_dir)
     return network

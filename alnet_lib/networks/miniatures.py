@@ -19,7 +19,9 @@ WIDTHS = (16, 32, 64, 96, 128)
 
 
 def vgg(*convolutions: int) -> nn.Module:
-    """Build a VGG, from a random start.
+    """Build a VGG with batch normalisation, as torchvision's `vgg16_bn`, from a random start.
+
+    Without it so short a training as those on a processor does not get far.
 
     Parameters
     ----------
@@ -33,7 +35,7 @@ def vgg(*convolutions: int) -> nn.Module:
         plan += [*[width] * number, "M"]
     network = VGG(nn.Sequential(), num_classes=2)
     # The classifier is not ours, and its first layer alone would hold a hundred million numbers.
-    network.features, network.classifier = make_layers(plan, batch_norm=False), nn.Sequential()
+    network.features, network.classifier = make_layers(plan, batch_norm=True), nn.Sequential()
     return network
 
 
@@ -55,8 +57,8 @@ def senet() -> nn.Module:
     """Build a residual network of bottlenecks with squeeze and excitation and eight groups, from a random start."""
     from timm.models.resnet import Bottleneck
 
-    quarters = tuple(width // 2 for width in WIDTHS[1:])
-    return _residual(Bottleneck, channels=quarters, cardinality=8, base_width=8, block_args={"attn_layer": "se"})
+    planes = tuple(3 * width // 4 for width in WIDTHS[1:])
+    return _residual(Bottleneck, channels=planes, cardinality=8, base_width=8, block_args={"attn_layer": "se"})
 
 
 def _residual(block: Any, **settings: Any) -> nn.Module:

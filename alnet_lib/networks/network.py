@@ -85,7 +85,7 @@ class Network(nn.Module):
     preprocessing : Preprocessing
         What the weights expect of an image.
     weights : str
-        `none`, or the name of the weights that the blocks started from.
+        `random`, or the name of the weights that the blocks started from.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Network(nn.Module):
         self.name, self.classes, self.input_size, self.hidden = name, tuple(classes), input_size, hidden
         self.blocks = nn.ModuleList(blocks)
         self.preprocessing = Preprocessing()
-        self.weights = "none"
+        self.weights = "random"
         with torch.no_grad():
             shapes, x = [], torch.zeros(1, 3, input_size, input_size)
             self.blocks.eval()

@@ -31,7 +31,7 @@ class TimmBody(nn.Module):
     def __init__(self, name: str, input_size: int) -> None:
         super().__init__()
         self.input_size = input_size
-        self.model = _create(name, input_size, pretrained=False)
+        self.model = create(name, input_size, pretrained=False)
         self.group_of = _groups(self.model)
         self.fine_tuned = BLOCKS
 
@@ -91,7 +91,18 @@ class TimmBody(nn.Module):
         return self.group_of.get(parameter, BLOCKS - 1) < BLOCKS - self.fine_tuned
 
 
-def _create(name: str, input_size: int, **given: Any) -> Any:
+def create(name: str, input_size: int, **given: Any) -> Any:
+    """Create a model of timm without its classifier.
+
+    Parameters
+    ----------
+    name : str
+        timm's name, or `hf-hub:` and a name of the Hugging Face hub.
+    input_size : int
+        Pixels a side; models that take any size are not told.
+    **given : object
+        Further arguments of `timm.create_model`.
+    """
     import timm
 
     try:
@@ -148,6 +159,6 @@ def load(body: TimmBody, name: str, weights_dir: str) -> dict[str, Any]:
     file = Path(weights_dir).expanduser() / f"{name}.safetensors"
     given = {"pretrained_cfg_overlay": {"file": str(file)}} if weights_dir and file.is_file() else {}
     with torch.random.fork_rng(devices=[]):
-        model = _create(name, body.input_size, pretrained=True, **given)
+        model = create(name, body.input_size, pretrained=True, **given)
     body.model.load_state_dict(model.state_dict())
     return model.pretrained_cfg

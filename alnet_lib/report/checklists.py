@@ -294,7 +294,7 @@ no study of patients.</p>
 {% endif %}{% for guide in guidelines %}<h2 id="{{ guide.name }}">{{ guide.guideline }}</h2>
 <p>{{ guide.full_name }}. {{ guide.citation }} ({{ guide.year }}), DOI {{ guide.doi }}. Of {{ guide.rows|length }}
 entries: {% for by, count in guide.counts.items() %}{{ by }} {{ count }}{{ ', ' if not loop.last }}{% endfor %}.
-<a href="../checklists/{{ guide.name }}.csv">CSV</a></p>
+<a href="files/checklists/{{ guide.name }}.csv">CSV</a></p>
 <p>Read: {{ guide.read }}. Left out: {% for part in guide.left_out %}{{ part.number }}: {{ part.why }}{{
 '; ' if not loop.last }}{% else %}nothing{% endfor %}.</p>
 <div class="table-scroll" tabindex="0" role="region" aria-label="{{ guide.guideline }}"><table class="data">

@@ -144,6 +144,43 @@ def _power(row: Mapping[str, Any]) -> str:
     return f"{name}: less than {least:.1f} percentage points {missed}."
 
 
+def transfer_sentences(table: Result | Unavailable, differences: Result | Unavailable) -> list[str]:
+    """What cross-validation by patient says about APL against AML, and about transfer.
+
+    Parameters
+    ----------
+    table, differences : Result or Unavailable
+        Of `evaluation.apl_transfer`.
+
+    Returns
+    -------
+    list of str
+        One sentence for the method listed last (the ensemble, where there is one), whose choice no result decided, and
+        one a difference: without a verdict where the interval is missing or includes 0.
+    """
+    found = []
+    if isinstance(table, Result):
+        row = table.facts["each"][-1]
+        found.append(
+            f"APL against AML, every patient judged without being fitted on, {escaped(row['method'])}: AUC "
+            f"{row['AUC']:.2f} ({row['ci']})."
+        )
+    if isinstance(differences, Result):
+        found += [_transfer(row) for row in differences.facts["each"]]
+    return found
+
+
+def _transfer(row: Mapping[str, Any]) -> str:
+    if row["low"] != row["low"]:
+        verdict = "no verdict without an interval"
+    elif row["low"] <= 0 <= row["high"]:
+        verdict = "no verdict: the interval includes 0"
+    else:
+        verdict = "the first is better" if row["difference"] > 0 else "the first is worse"
+    name = escaped(row["comparison"][:1].upper() + row["comparison"][1:])
+    return f"{name} ({row['where']} patients): AUC {row['difference']:+.2f} ({row['ci']}): {verdict}."
+
+
 def cohort_sentences(overview: Mapping[str, int], duplicates: Result, audit: Result) -> list[str]:
     """The size of a cohort, its leaks, and what does not hold in the paper.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import torch
 
 from alnet_lib.core.files import DiskFull, atomic_path, is_full
+from alnet_lib.core.integrity.reading import kept
 from alnet_lib.networks.network import Network
 
 
@@ -88,13 +89,20 @@ def _size(content: object) -> int:
     return sum(_size(part) for part in inner)
 
 
+def _state(path: Path) -> dict[str, Any]:
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if lacking := {"network", "optimizer", "last_epoch", "iteration", "history"} - state.keys():
+        raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
+    return state
+
+
 def resume(
     path: Path | None,
     network: Network,
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
 ) -> tuple[int, list[tuple[int, float, float]]]:
-    """Put a saved state back.
+    """Put a saved state back; a damaged one is put aside, and the training begins again.
 
     Parameters
     ----------
@@ -112,9 +120,8 @@ def resume(
     tuple
         Iterations done, and their history; 0 and none where there is no checkpoint.
     """
-    if path is None or not path.is_file():
+    if path is None or (state := kept(path, _state)) is None:
         return 0, []
-    state = torch.load(path, map_location="cpu", weights_only=True)
     network.load_state_dict(state["network"])
     optimizer.load_state_dict(state["optimizer"])
     scheduler.last_epoch = state["last_epoch"]

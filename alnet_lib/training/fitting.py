@@ -243,4 +243,12 @@ def _transformed(
         images = augmentation.random_orientation(images, rng, options.rotation)
     else:
         images = augmentation.transform(images, plan, part)
-    return augmentation.jitter_stain(images, options.colour_jitter, rng) if options.colour_jitter else images
+    varied = (
+        (augmentation.jitter_stain, options.colour_jitter),
+        (augmentation.vary_scale, options.scale_jitter),
+        (augmentation.vary_focus, options.focus_jitter),
+        (augmentation.vary_light, options.light_jitter),
+    )
+    for vary, spread in varied:
+        images = vary(images, spread, rng) if spread else images
+    return images

@@ -37,6 +37,12 @@ class Options:
         Largest angle of a random orientation, in degrees.
     colour_jitter : float
         Spread of the stain's strength, drawn for each batch; 0 for none.
+    scale_jitter : float
+        Spread of the magnification; 0 for none.
+    focus_jitter : float
+        Largest share of a blurred image; 0 for none.
+    light_jitter : float
+        Spread of the light's colour; 0 for none.
     checkpoint_every : int
         Iterations between checkpoints.
     label : str
@@ -56,5 +62,8 @@ class Options:
     random_orientation: bool = False
     rotation: float = 60.0
     colour_jitter: float = 0.0
+    scale_jitter: float = 0.0
+    focus_jitter: float = 0.0
+    light_jitter: float = 0.0
     checkpoint_every: int = 100
     label: str = ""

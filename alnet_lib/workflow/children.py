@@ -15,8 +15,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
+
+from filelock import FileLock, Timeout
 
 if sys.platform != "win32":
     import fcntl
@@ -100,6 +103,35 @@ def busy(run_dir: Path, seconds: float = PATIENCE) -> bool:
                 if time.monotonic() >= until:
                     return True
                 time.sleep(0.05)
+
+
+class RunBusy(RuntimeError):
+    """Another process is working in the same run directory."""
+
+
+@contextlib.contextmanager
+def alone(run_dir: Path) -> Iterator[None]:
+    """Hold the lock of a run directory.
+
+    Parameters
+    ----------
+    run_dir : Path
+        A run directory.
+
+    Raises
+    ------
+    RunBusy
+        It is in use.
+    """
+    try:
+        # The lock dies with the process that holds it, so a killed run needs no unlocking.
+        lock = FileLock(run_dir / ".lock", timeout=0).acquire()
+    except Timeout as error:
+        raise RunBusy(f"another `alnet reproduce` is at work in {run_dir}") from error
+    with lock:
+        if busy(run_dir):
+            raise RunBusy(f"processes of an earlier `alnet reproduce` are still at work in {run_dir}")
+        yield
 
 
 def end(process: subprocess.Popen[bytes], *, grace: float = 0.0) -> None:

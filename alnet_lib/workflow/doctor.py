@@ -34,7 +34,7 @@ class Check:
 
 
 def examine(where: Path | None = None) -> list[Check]:
-    """Look at Python, torch, GPU, kernel, weights and disk.
+    """Look at Python, torch, GPU, kernel, weights, starts and disk.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def examine(where: Path | None = None) -> list[Check]:
     list of Check
         In the order in which they are shown.
     """
-    return [_python(), _torch(), _gpu(), _kernel(), *_weights(), _disk(where or Path.cwd())]
+    return [_python(), _torch(), _gpu(), _kernel(), *_weights(), _cells(), _disk(where or Path.cwd())]
 
 
 def _python() -> Check:
@@ -91,18 +91,38 @@ def _kernel() -> Check:
 
 
 def _weights() -> list[Check]:
-    from alnet_lib.networks import pretrained
     from alnet_lib.networks.architectures import ARCHITECTURES
+    from alnet_lib.networks.starts import imagenet
 
     checks = []
     for name in (name for name, known in ARCHITECTURES.items() if not known.miniature_of):
         try:
-            path = pretrained.find(name)
+            path = imagenet.find(name)
             what = f"found, {path.name}" if path else "not at hand: `paper` downloads them, smoke and quick need none"
             checks.append(Check(f"ImageNet weights of {name}", path is not None, what))
-        except pretrained.WeightsError as error:
+        except imagenet.WeightsError as error:
             checks.append(Check(f"ImageNet weights of {name}", False, str(error)))
     return checks
+
+
+def _cells() -> Check:
+    from alnet_lib.core.profile import Profile, ProfileError
+    from alnet_lib.networks.starts import start
+
+    try:
+        profile = Profile.load("quick")
+    except ProfileError as error:
+        return Check("Start `cells`", False, str(error))
+    trained = (profile.module_1, profile.module_2, profile.ablations)
+    names = [*profile.comparison.backbones, *(settings.backbone for settings in trained if settings)]
+    asked = [name for name in dict.fromkeys(names) if profile.start_of(name) == start.CELLS]
+    try:
+        for name in asked:
+            start.describe(start.CELLS, name)
+    except start.StartError as error:
+        return Check("Start `cells`", False, f"{error}: quick cannot train")
+    there = f"there for {', '.join(start.brought()) or 'no network'}"
+    return Check("Start `cells`", True, f"{there}; quick asks for it for {', '.join(asked) or 'no network'}")
 
 
 def _disk(where: Path) -> Check:

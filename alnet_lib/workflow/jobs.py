@@ -20,10 +20,16 @@ from traitlets import Unicode
 from traitlets.config import Config
 
 from alnet_lib.core.files import write_json
+from alnet_lib.core.integrity import index
 from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.core.profile import Profile
 from alnet_lib.core.resources import NOTEBOOKS_DIR
 from alnet_lib.workflow import children, recorder
+from alnet_lib.workflow.damage import examination
 from alnet_lib.workflow.steps import COMPARISON
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Environment variables by which numerical libraries take their number of threads."""
 
 
 class UnknownParameter(ValueError):
@@ -56,8 +62,10 @@ def execute(notebook: Path, executed: Path, parameters: dict[str, object]) -> fl
     if unknown := sorted(set(parameters) - set(declared)):
         raise UnknownParameter(f"{notebook.stem} has no parameter {', '.join(unknown)}; it has {', '.join(declared)}")
     executed.parent.mkdir(parents=True, exist_ok=True)
+    # papermill writes it again and again; it is recorded when it is finished.
+    index.remove(executed)
     began = time.perf_counter()
-    os.environ[children.PARENT] = str(os.getpid())
+    os.environ |= {children.PARENT: str(os.getpid()), index.STEP: executed.stem}
     with tempfile.TemporaryDirectory(prefix=f"{children.SOCKETS}{os.getpid()}-", ignore_cleanup_errors=True) as sockets:
         papermill.execute_notebook(
             str(notebook), str(executed), parameters=parameters, progress_bar=False, cwd=str(notebook.parent),
@@ -103,6 +111,7 @@ def run_notebook(executed: Path, parameters: dict[str, object]) -> int:
         0 when it ran to its end, else 1 with the reason on stderr.
     """
     name = executed.stem
+    fix_threads(parameters)
     recorder.forget(Path(str(parameters["run_dir"])), name)
     print(f"{name}: started", file=sys.stderr, flush=True)
     try:
@@ -114,11 +123,28 @@ def run_notebook(executed: Path, parameters: dict[str, object]) -> int:
     except Exception as error:
         print(f"\n{name} failed: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
+    index.record(executed)
     print(f"{name}: done in {seconds:.0f} s", file=sys.stderr, flush=True)
     return 0
 
 
-def run_unit(unit: str, parameters: dict[str, Any], *, threads: int = 0) -> int:
+def fix_threads(parameters: dict[str, Any]) -> None:
+    """Let this process and its kernel compute with the profile's threads, whatever Snakemake or the machine says.
+
+    The order of a sum, and with it its last digits, depends on the number of threads; trainings carry that on to whole
+    percents. It must come before the libraries that read these variables are imported.
+
+    Parameters
+    ----------
+    parameters : dict
+        Of `parameters.yaml`.
+    """
+    # The defaults are those of every notebook's `parameters` cell.
+    profile = Profile.load(parameters.get("profile", "quick"), parameters.get("cohort", "synthetic"))
+    os.environ |= dict.fromkeys(THREADS, str(profile.threads))
+
+
+def run_unit(unit: str, parameters: dict[str, Any]) -> int:
     """Train what a unit of the comparison lacks, then write its marker.
 
     Parameters
@@ -127,21 +153,16 @@ def run_unit(unit: str, parameters: dict[str, Any], *, threads: int = 0) -> int:
         `<backbone>/<evaluation>`, e.g. `vgg16/fold-1`.
     parameters : dict
         Of `parameters.yaml`.
-    threads : int
-        Processors for this unit; 0 leaves it to torch.
 
     Returns
     -------
     int
         0 when all of the unit is there.
     """
-    import torch
-
+    fix_threads(parameters)
     from alnet_lib.experiments import backbone_comparison
     from alnet_lib.workflow.run import Run
 
-    if threads:
-        torch.set_num_threads(threads)
     run = Run.open(COMPARISON, **parameters)
     setup = run.setup()
     backbone, evaluation = unit.split("/")
@@ -152,6 +173,17 @@ def run_unit(unit: str, parameters: dict[str, Any], *, threads: int = 0) -> int:
         content = kept.astype(object).where(kept.notna(), None).to_dict("records")
     write_json(run.dir / "comparison" / f"{backbone}-{evaluation}.json", {"unit": unit, "trainings": content})
     return 0
+
+
+def _sound(run_dir: Path) -> bool:
+    """Put aside what is damaged, and tell of it; other jobs are at work, so what is missing may be on its way."""
+    if not run_dir.is_dir():
+        return True
+    found = tuple(one for one in examination.examine(run_dir).findings if one.what == "damaged")
+    if found:
+        print(examination.told(run_dir, found, examination.mend(run_dir, found)), file=sys.stderr)
+        print("The same `alnet reproduce` again makes what was damaged, and goes on.", file=sys.stderr)
+    return not found
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -173,13 +205,14 @@ def main(arguments: list[str] | None = None) -> int:
     notebook.add_argument("executed", type=Path, help="where the executed notebook goes")
     unit = kinds.add_parser("unit", help="train one unit of the backbone comparison")
     unit.add_argument("unit", help="<backbone>/<evaluation>, e.g. vgg16/fold-1")
-    unit.add_argument("--threads", type=int, default=0, help="processors for this unit; 0 leaves it to torch")
     for kind in (notebook, unit):
         kind.add_argument("--parameters", type=Path, required=True, help="the run's parameters.yaml")
     given = parser.parse_args(arguments)
     parameters = yaml.safe_load(given.parameters.read_text(encoding="utf-8"))
+    if not _sound(Path(str(parameters["run_dir"]))):
+        return 1
     if given.kind == "unit":
-        return run_unit(given.unit, parameters, threads=given.threads)
+        return run_unit(given.unit, parameters)
     return run_notebook(given.executed, parameters)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from alnet_lib.core.files import plain, write_json
+from alnet_lib.core.integrity.reading import kept, reading
 
 PACKAGES = (
     "torch", "torchvision", "pretrainedmodels", "numpy", "pandas", "scikit-learn", "scipy", "statsmodels", "pillow",
@@ -100,7 +101,45 @@ def notebook_seconds(run_dir: Path) -> dict[str, float]:
     """
     seconds = {}
     for path in sorted((run_dir / "notebooks").glob("*.ipynb")):
-        about = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
+        with reading(path):
+            about = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
         if about.get("duration"):
             seconds[path.stem] = round(about["duration"], 1)
     return seconds
+
+
+def costs(run_dir: Path) -> list[dict[str, float]]:
+    """Read what each `alnet reproduce` of a run took so far.
+
+    Parameters
+    ----------
+    run_dir : Path
+        A run directory.
+
+    Returns
+    -------
+    list of dict
+        `processor_seconds` (user and system, of all its processes) and `wall_seconds`, in the order of the work; empty
+        where nothing was recorded.
+    """
+    return kept(run_dir / "costs.json", lambda file: json.loads(file.read_text(encoding="utf-8"))) or []
+
+
+def add_cost(run_dir: Path, processor_seconds: float, wall_seconds: float) -> None:
+    """Record what one `alnet reproduce` took, in <run>/costs.json and in results.json where there is one.
+
+    Parameters
+    ----------
+    run_dir : Path
+        A run directory.
+    processor_seconds : float
+        User and system time of all its processes.
+    wall_seconds : float
+        From its start to its end.
+    """
+    own = {"processor_seconds": round(processor_seconds, 1), "wall_seconds": round(wall_seconds, 1)}
+    write_json(run_dir / "costs.json", [*costs(run_dir), own])
+    results = run_dir / "results.json"
+    if content := kept(results, lambda file: json.loads(file.read_text(encoding="utf-8"))):
+        content["provenance"]["costs"] = costs(run_dir)
+        write_json(results, content)

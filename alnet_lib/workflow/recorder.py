@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from alnet_lib.core.files import plain, write_json
+from alnet_lib.core.integrity import index
+from alnet_lib.core.integrity.reading import Damaged, reading
 from alnet_lib.paper.audit import recomputed
 from alnet_lib.paper.items import ITEMS
 from alnet_lib.paper.values import Value
-from alnet_lib.workflow.provenance import notebook_seconds
+from alnet_lib.workflow.damage import examination
+from alnet_lib.workflow.provenance import costs, notebook_seconds
 
 
 @dataclass(frozen=True)
@@ -86,16 +90,29 @@ def read_items(run_dir: Path) -> list[dict[str, Any]]:
     -------
     list of dict
         The paper's items in its order, then those beyond it by notebook and id.
+
+    Raises
+    ------
+    alnet_lib.core.integrity.reading.Damaged
+        An item that is not what was written; the message names it.
     """
     # What begins with a dot is being written, or was left by a killed run.
     files = (run_dir / "items").glob("[!.]*.json")
-    items = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    items = [_item(file) for file in files]
     order = {id: position for position, id in enumerate(ITEMS)}
     return sorted(items, key=lambda item: (order.get(item["id"], len(order)), item["notebook"], item["id"]))
 
 
+def _item(file: Path) -> dict[str, Any]:
+    with reading(file):
+        item = json.loads(file.read_text(encoding="utf-8"))
+        return item | {key: item[key] for key in ("id", "notebook", "values", "files")}
+
+
 def forget(run_dir: Path, notebook: str) -> None:
     """Remove the items of a notebook that is about to run again, so that none outlives the code that made it.
+
+    A damaged item is put aside, and where another notebook made it, that one is to run again too.
 
     Parameters
     ----------
@@ -104,9 +121,12 @@ def forget(run_dir: Path, notebook: str) -> None:
     notebook : str
         Name without its ending.
     """
-    for item in read_items(run_dir):
-        if item["notebook"] == notebook:
-            path(run_dir, item["id"]).unlink(missing_ok=True)
+    for file in (run_dir / "items").glob("[!.]*.json"):
+        try:
+            if _item(file)["notebook"] == notebook:
+                index.remove(file)
+        except Damaged as error:
+            print(f"{error}\n{examination.put_aside_one(run_dir, file, at_work=notebook)}", file=sys.stderr)
 
 
 def collect(run_dir: Path) -> dict[str, Any]:
@@ -133,8 +153,11 @@ def collect(run_dir: Path) -> dict[str, Any]:
         value["recomputed"] = follows.get(value["key"], value["recomputed"])
     order = [*ITEMS, *(id for id in items if id not in ITEMS)]
     file = run_dir / "provenance.json"
-    about = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    about["seconds"] = notebook_seconds(run_dir)
+    about: dict[str, Any] = {}
+    if file.is_file():
+        with reading(file):
+            about = json.loads(file.read_text(encoding="utf-8"))
+    about |= {"seconds": notebook_seconds(run_dir), "costs": costs(run_dir)}
     content = {"provenance": about, "items": [items[id] for id in order]}
     write_json(run_dir / "results.json", plain(content))
     return content

@@ -8,18 +8,22 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
+import psutil
 import yaml
-from filelock import FileLock, Timeout
 
 from alnet_lib.cohorts import building
 from alnet_lib.core.arguments import cohort_folders
 from alnet_lib.core.files import sweep, write_text
+from alnet_lib.core.integrity import index
 from alnet_lib.core.profile import Profile
 from alnet_lib.core.resources import SNAKEFILE
 from alnet_lib.core.resources import cores as available
-from alnet_lib.workflow import children, staleness
+from alnet_lib.workflow import children, provenance, staleness
+from alnet_lib.workflow.children import RunBusy as RunBusy
+from alnet_lib.workflow.damage import examination
 from alnet_lib.workflow.steps import STEPS, marker, step_name
 
 KEEP_MEMORY = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592"
@@ -29,10 +33,6 @@ and mapped anew. Other C libraries ignore it."""
 
 CANCELLING = 15.0
 """Seconds that Snakemake has after Ctrl-C to cancel its jobs on a cluster; jobs of this machine are simply ended."""
-
-
-class RunBusy(RuntimeError):
-    """Another process is working in the same run directory."""
 
 
 def reproduce(
@@ -97,25 +97,21 @@ def reproduce(
         *(["--workflow-profile", str(Path(workflow_profile).resolve())] if workflow_profile else []),
         *forced, "--", *targets,
     ]  # fmt: skip
-    try:
-        # The lock dies with the process that holds it, so a killed run needs no unlocking.
-        with FileLock(run_dir / ".lock", timeout=0):
-            if children.busy(run_dir):
-                raise RunBusy(f"processes of an earlier `alnet reproduce` are still at work in {run_dir}")
-            # The Snakefile and the jobs read this file: no setting passes through a shell.
-            text = yaml.safe_dump(parameters, allow_unicode=True)
-            parameter_file = run_dir / "parameters.yaml"
-            if not parameter_file.exists() or parameter_file.read_text(encoding="utf-8") != text:
-                write_text(parameter_file, text)
-            (run_dir / "progress").mkdir(exist_ok=True)
-            for stale in (run_dir / "progress").glob("*.txt"):
-                stale.unlink()
-            if not dry_run:
-                _sweep(run_dir)
-            with _ShownProgress(run_dir / "progress"):
-                return _run(command, run_dir, grace=CANCELLING if workflow_profile else 0.0)
-    except Timeout as error:
-        raise RunBusy(f"another `alnet reproduce` is at work in {run_dir}") from error
+    with children.alone(run_dir):
+        index.begin(run_dir)
+        # The Snakefile and the jobs read this file: no setting passes through a shell.
+        text = yaml.safe_dump(parameters, allow_unicode=True).encode()
+        parameter_file = run_dir / "parameters.yaml"
+        if not parameter_file.exists() or parameter_file.read_bytes() != text:
+            write_text(parameter_file, text.decode())
+        (run_dir / "progress").mkdir(exist_ok=True)
+        for stale in (run_dir / "progress").glob("*.txt"):
+            stale.unlink()
+        if not dry_run:
+            _sweep(run_dir)
+            _mend(run_dir)
+        with _ShownProgress(run_dir / "progress"), (nullcontext() if dry_run else _Cost(run_dir)):
+            return _run(command, run_dir, grace=CANCELLING if workflow_profile else 0.0)
 
 
 def _run(command: list[str], run_dir: Path, *, grace: float) -> int:
@@ -131,12 +127,55 @@ def _run(command: list[str], run_dir: Path, *, grace: float) -> int:
         raise
 
 
+class _Cost:
+    """Counts, prints and records the processor time of all processes that the block starts on this machine.
+
+    The system adds up a child's time only when its parent waits for it, and a kernel that is told to stop is not waited
+    for; so the processes are looked at while they live.
+    """
+
+    def __init__(self, run_dir: Path, every: float = 0.5) -> None:
+        self.run_dir, self.every = run_dir, every
+        self.spent: dict[tuple[int, float], float] = {}
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._loop, daemon=True)
+
+    def __enter__(self) -> None:
+        self.before, self.began = self._used(), time.perf_counter()
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join()
+        spent = sum(used - self.before.get(process, 0.0) for process, used in self.spent.items())
+        wall = time.perf_counter() - self.began
+        provenance.add_cost(self.run_dir, spent, wall)
+        print(f"{spent:,.0f} s of processor time (user and system), {wall:,.0f} s from start to end", file=sys.stderr)
+
+    def _loop(self) -> None:
+        while not self.stop.wait(self.every):
+            self.spent |= self._used()
+
+    def _used(self) -> dict[tuple[int, float], float]:
+        found = {}
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                used = process.cpu_times()
+                found[process.pid, process.create_time()] = used.user + used.system
+        return found
+
+
 def _sweep(run_dir: Path) -> None:
     # What a killed run left; nothing is at work in the directory now.
     removed = sweep([*staleness.unfinished(run_dir), *staleness.abandoned(run_dir)])
     sweep(staleness.orphaned_sockets())
     if removed.files:
         print(f"removed {removed.files:,} left-overs of killed runs, {removed.bytes / 1e6:,.1f} MB", file=sys.stderr)
+
+
+def _mend(run_dir: Path) -> None:
+    if findings := examination.examine(run_dir).findings:
+        print(examination.told(run_dir, findings, examination.mend(run_dir, findings)), file=sys.stderr)
 
 
 def _limits(workflow_profile: str) -> list[str]:

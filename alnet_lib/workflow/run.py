@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 
 from alnet_lib.cohorts import schema
 from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.core.files import atomic_path, sha256, write_json
+from alnet_lib.core.integrity import index
+from alnet_lib.core.integrity.reading import reading
 from alnet_lib.core.outcomes import MissingArtefact, Unavailable
 from alnet_lib.core.profile import Profile
 from alnet_lib.core.progress import Progress, ProgressLine
@@ -32,6 +36,7 @@ from alnet_lib.workflow.steps import AUDIT, STEPS, TRAINING, marker
 
 COHORT_DIR = "cohort"
 MANIFEST = f"{COHORT_DIR}/manifest.parquet"
+ABOUT_COHORT = f"{COHORT_DIR}/cohort.json"
 PREDICTIONS = "predictions/cells.parquet"
 CROSS_FITTED = "predictions/cross_fitted.parquet"
 NOT_CROSS_FITTED = "predictions/cross_fitted.json"
@@ -84,6 +89,8 @@ class Run:
             raise ValueError(f"unknown notebook `{notebook}`: known are {', '.join(STEPS)}")
         directory = Path(run_dir) if run_dir else runs_dir() / f"{cohort}-{profile}"
         directory.mkdir(parents=True, exist_ok=True)
+        index.begin(directory)
+        os.environ[index.STEP] = notebook
         return cls(notebook, directory.resolve(), cohort, data, Profile.load(profile, cohort))
 
     @property
@@ -124,21 +131,30 @@ class Run:
         MissingArtefact
             It has not been built.
         """
-        self.need(MANIFEST, AUDIT)
-        return Cohort.load(self.dir / COHORT_DIR)
+        with reading(self.need(MANIFEST, AUDIT)), reading(self.need(ABOUT_COHORT, AUDIT)):
+            return Cohort.load(self.dir / COHORT_DIR)
 
-    def images(self) -> CellImages:
-        """Give the cohort's manifest and its pixels, uint8 (n, S, S, 3), decoded once and memory-mapped."""
+    def images(self, size: int = 0, crop: float = 0.0) -> CellImages:
+        """Give the cohort's manifest and its pixels, uint8 (n, S, S, 3), decoded once and memory-mapped.
+
+        Parameters
+        ----------
+        size : int
+            Pixels a side; 0 for the profile's.
+        crop : float
+            Central square kept, as a fraction of the shorter side; 0 for the profile's.
+        """
         cohort, profile = self.cohort(), self.profile
         pixels = pixel_array(
-            cohort.files, cohort.crops, profile.image_size, crop=profile.crop, cache=self.dir / "pixels",
-            content_hash=cohort.content_hash, allow_truncated=profile.allow_truncated,
-            progress=self.progress("pixels, images"),
+            cohort.files, cohort.crops, size or profile.image_size,
+            crop=crop or profile.crop, cache=self.dir / "pixels", content_hash=cohort.content_hash,
+            allow_truncated=profile.allow_truncated, progress=self.progress("pixels, images"),
         )  # fmt: skip
         return CellImages(cohort.manifest, pixels, cohort.content_hash, cohort.name, cohort.kind)
 
     def setup(self) -> Setup:
         """Gather what trainings and analyses of this run take: images, profile, folder, device, progress."""
+        torch.set_num_threads(self.profile.threads)
         return Setup(self.images(), self.profile, self.dir, self.device, self.progress)
 
     def save_predictions(self, cells: pd.DataFrame) -> None:
@@ -166,7 +182,8 @@ class Run:
         MissingArtefact
             Notebook 03 has not run.
         """
-        return pd.read_parquet(self.need(PREDICTIONS, TRAINING))
+        with reading(self.need(PREDICTIONS, TRAINING)) as path:
+            return pd.read_parquet(path)
 
     def save_cross_fitted(self, cells: pd.DataFrame | Unavailable) -> None:
         """Write the cross-fitted probabilities to <run>/predictions/cross_fitted.parquet, or why there are none.
@@ -184,12 +201,12 @@ class Run:
         kept, reason = self.dir / CROSS_FITTED, self.dir / NOT_CROSS_FITTED
         if isinstance(cells, Unavailable):
             write_json(reason, {"reason": cells.reason})
-            kept.unlink(missing_ok=True)
+            index.remove(kept)
             return
         schema.require(cells, schema.cells_schema(), "the cross-fitted predictions")
         with atomic_path(kept) as temporary:
             cells.to_parquet(temporary, index=False)
-        reason.unlink(missing_ok=True)
+        index.remove(reason)
 
     def cross_fitted(self) -> pd.DataFrame | Unavailable:
         """Read what `save_cross_fitted` wrote, one row a cell of the training split.
@@ -200,8 +217,10 @@ class Run:
             Notebook 03 has not run.
         """
         if (reason := self.dir / NOT_CROSS_FITTED).is_file():
-            return Unavailable(json.loads(reason.read_text(encoding="utf-8"))["reason"])
-        return pd.read_parquet(self.need(CROSS_FITTED, TRAINING))
+            with reading(reason):
+                return Unavailable(json.loads(reason.read_text(encoding="utf-8"))["reason"])
+        with reading(self.need(CROSS_FITTED, TRAINING)) as path:
+            return pd.read_parquet(path)
 
     def need(self, relative: str, notebook: str) -> Path:
         """Find an artefact of this run.

@@ -18,7 +18,7 @@ def test_paper_profile_is_the_papers_protocol():
     assert (paper.module_1.backbone, paper.module_2.backbone) == ("vgg16", "vgg19")
     assert (paper.module_1.upsample_target, paper.module_2.upsample_target) == (2500, 2900)
     assert (paper.comparison.folds, paper.comparison.fine_tuned_blocks) == (5, (1, 2, 3, 4, 5))
-    assert (paper.image_size, paper.weights, paper.rotation, paper.augmentations_per_image) == (224, "imagenet", 60, 4)
+    assert (paper.image_size, paper.start, paper.rotation, paper.augmentations_per_image) == (224, "imagenet", 60, 4)
 
 
 def test_unknown_profile_and_unknown_setting_are_named(tmp_path):
@@ -37,12 +37,14 @@ def test_generators_differ_by_purpose_and_repeat():
     assert a == b != c
 
 
-def test_cross_fitting_and_seeds_are_the_modules_own_under_paper_and_small_elsewhere():
+def test_cross_fitting_has_the_modules_own_settings_under_paper_and_quick():
     paper, quick, smoke = (Profile.load(name) for name in ("paper", "quick", "smoke"))
-    assert (paper.ablation_seeds, quick.ablation_seeds, smoke.ablation_seeds) == (5, 1, 1)
-    assert [profile.cross_fitting.folds for profile in (paper, quick, smoke)] == [5, 3, 2]
-    assert (paper.cross_fitting.module_1, paper.cross_fitting.module_2) == (paper.module_1, paper.module_2)
-    assert quick.cross_fitting.module_1.backbone == quick.ablations.backbone
+    assert (paper.ablation_seeds, quick.ablation_seeds, smoke.ablation_seeds) == (5, 5, 1)
+    assert [profile.cross_fitting.folds for profile in (paper, quick, smoke)] == [5, 2, 2]
+    for profile in (paper, quick, Profile.load("quick", "jhu_apl")):
+        folds = profile.cross_fitting
+        assert (folds.module_1, folds.module_2) == (profile.module_1, profile.module_2)
+    assert smoke.cross_fitting.module_1.backbone == smoke.ablations.backbone
     assert Profile(**{**quick.model_dump(), "cross_fitting": None}).cross_fitting is None
 
 
@@ -50,7 +52,7 @@ def test_validation_by_patient_is_an_evaluation_with_all_iterations():
     quick = Profile.load("quick").comparison
     assert quick.evaluations[:3] == (HOLD_OUT, HOLD_OUT_BY_PATIENT, "fold-1")
     assert quick.training("vgg16", HOLD_OUT_BY_PATIENT) == quick.training("vgg16", HOLD_OUT)
-    assert quick.training("vgg16", "fold-1").iterations == 6
+    assert quick.training("vgg16", "fold-1").iterations == round(quick.fold_iterations * quick.iterations["default"])
     without = quick.model_copy(update={"validation_by_patient": False})
     assert HOLD_OUT_BY_PATIENT not in without.evaluations
 
@@ -62,3 +64,11 @@ def test_the_learned_votes_numbers_are_settings_that_are_checked(tmp_path):
     (tmp_path / "mine.yaml").write_text((PROFILES_DIR / "quick.yaml").read_text() + "\nlearned_vote: {epochs: 0}\n")
     with pytest.raises(ProfileError, match="epochs"):
         Profile.load("mine", directory=tmp_path)
+
+
+def test_a_start_is_one_name_or_one_for_each_network():
+    quick = Profile.load("quick", "jhu_apl")
+    assert (quick.start_of("vgg16_miniature"), quick.start_of("squeezenet1_1")) == ("cells", "imagenet")
+    assert Profile.load("paper").start_of("vgg16") == "imagenet"
+    with pytest.raises(ValueError, match="no `default`"):
+        Profile(**{**quick.model_dump(), "start": {"vgg16": "imagenet"}})

@@ -63,7 +63,7 @@ def setup(tiny, tmp_path, monkeypatch):
     }  # fmt: skip
     update = {
         "comparison": profile.comparison.model_copy(update=changed), "module_1": module, "checkpoint_every": 2,
-        "precision": "float32",
+        "precision": "float32", "start": "random",
     }  # fmt: skip
     return Setup(tiny, profile.model_copy(update=update), tmp_path, "cpu", silent)
 

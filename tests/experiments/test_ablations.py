@@ -31,6 +31,7 @@ def test_a_cohort_without_shared_patients_or_external_cells_allows_fewer(tiny):
     alone = tiny.manifest.assign(patient_id=tiny.manifest["smear_id"])
     assert ablations.LEAKAGE not in ablations.variants(alone)
     assert ablations.variants(alone[alone["split"].ne("external")]) == [ablations.PLAIN]
+    assert ablations.variants(alone, pretrained=True)[1] == ablations.UNTAUGHT
 
 
 def test_all_ablations_compare_a_change_with_plain(setup):
@@ -147,3 +148,23 @@ def test_ablations_that_are_not_asked_for_or_not_possible_say_so(setup):
     alone = setup.data.manifest.assign(patient_id=setup.data.manifest["smear_id"], split="train")
     found = ablations.run_all(replace(setup, data=setup.data.with_manifest(alone)))
     assert isinstance(found, Unavailable) and "both sides" in found.reason
+
+
+def test_a_random_start_stands_beside_a_pretrained_one_in_testing_and_outside(setup, untrained, monkeypatch):
+    starts, replaced = [], ablations.fitted
+    profile = setup.profile.model_copy(update={"start": "cells"})
+
+    def fitted(setup, spec, images, settings, **given):
+        starts.append((given["label"], setup.profile.start_of(settings.backbone)))
+        return replaced(setup, spec, images, settings, **given)
+
+    monkeypatch.setattr(ablations, "fitted", fitted)
+    found = ablations.run_all(replace(setup, profile=profile))
+    assert set(starts) == {
+        ("plain", "cells"), ("random start", "random"), ("patient split", "cells"), ("stain augmentation", "cells"),
+        ("stain normalisation", "cells"),
+    }  # fmt: skip
+    own = found.frame[found.frame["variant"].eq("random start")]
+    assert own["where"].tolist() == ["test"] * 3 + ["external"] * 3
+    keys = [value.key for value in found.values if "random" in value.key]
+    assert keys[0] == "study.random_start.test.module_1.difference" and len(set(keys)) == 6

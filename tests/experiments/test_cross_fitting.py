@@ -70,12 +70,12 @@ def test_a_note_names_the_networks_of_the_folds(setup):
         cells = pd.DataFrame({"patient_id": list("abc"), "fold": [1, 2, 3]})
         return cross_fitting.made_by(profile), cross_fitting.note(replace(setup, profile=profile), cells)
 
-    said, note = made("quick")
-    assert said == "by SqueezeNet 1.1 (120 iterations), not module 1's VGG16 (1,200 iterations)"
+    for name in ("quick", "paper"):
+        said, note = made(name)
+        assert said == "by networks of module 1's own settings" and said in note and "may not" not in note
+    said, note = made("smoke")
+    assert said == "by ResNet, miniature (2 iterations), not module 1's VGG16, miniature (12 iterations)"
     assert said in note and "may not fit module 1" in note
-    assert made("quick", "jhu_apl")[0].endswith("(1,500 iterations)")
-    said, note = made("paper")
-    assert said == "by networks of module 1's own settings" and said in note and "may not" not in note
     paper = Profile.load("paper")
     changed = {"module_1": paper.module_1.model_copy(update={"batch_size": 8})}
     near = paper.model_copy(update={"cross_fitting": paper.cross_fitting.model_copy(update=changed)})

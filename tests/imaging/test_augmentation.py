@@ -88,6 +88,35 @@ def test_stain_jitter_keeps_white_and_black_and_range():
     assert not torch.allclose(out[1], images[1])
 
 
+def test_scale_jitter_zooms_about_the_centre():
+    dot = torch.zeros(64, 1, 33, 33)
+    dot[:, :, 12:21, 12:21] = 1
+    out = augmentation.vary_scale(dot, 0.3, np.random.default_rng(0))
+    rows = torch.arange(33).float() - 16
+    centre = (out.sum((1, 3)) * rows).sum(1) / out.sum((1, 2, 3))
+    assert centre.abs().max() < 0.05
+    magnified = (out.sum((1, 2, 3)) / 81).sqrt()
+    assert 0.68 < magnified.min() < 0.8 and 1.2 < magnified.max() < 1.32
+    assert torch.allclose(augmentation.vary_scale(dot, 0.0, np.random.default_rng(0)), dot, atol=1e-5)
+
+
+def test_focus_jitter_blurs_half_of_the_images_and_keeps_their_mean_light():
+    images = torch.rand(400, 3, 8, 8)
+    out = augmentation.vary_focus(images, 1.0, np.random.default_rng(0))
+    same = (out == images).flatten(1).all(1)
+    assert 0.42 < same.float().mean() < 0.58
+    assert (out[~same].var((1, 2, 3)) < images[~same].var((1, 2, 3))).all()
+    assert torch.allclose(out.mean(), images.mean(), atol=5e-3)
+
+
+def test_light_jitter_multiplies_each_channel_and_stays_in_range():
+    images = torch.full((200, 3, 2, 2), 0.5)
+    out = augmentation.vary_light(images, 0.2, np.random.default_rng(0))
+    assert torch.equal(out, out[:, :, :1, :1].expand_as(out)), "one factor a channel"
+    assert 0.4 <= out.min() < 0.42 and 0.58 < out.max() <= 0.6
+    assert augmentation.vary_light(torch.ones(50, 3, 2, 2), 0.2, np.random.default_rng(0)).max() == 1
+
+
 def test_random_rotation_turns_half_of_the_images_whatever_their_class():
     images = torch.rand(400, 3, 16, 16)
     turned = augmentation.random_orientation(images, np.random.default_rng(0), 60.0)

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from alnet_lib.networks import building, initialisation
+from alnet_lib.networks import building
 from alnet_lib.networks.architectures import ARCHITECTURES
+from alnet_lib.networks.starts import random_start
 
 CLASSES = tuple("abcdef")
 
@@ -63,7 +64,7 @@ def test_a_fitted_start_keeps_the_signal_through_every_layer():
     images = 0.8 + 0.1 * torch.randn(32, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     network = building.build("vgg16", CLASSES, 32, seed=3)
     assert _spreads(network, images)[-1] < 0.5
-    initialisation.start_from(network, images[:20], seed=5)
+    random_start.start_from(network, images[:20], seed=5)
     assert all(0.5 < spread < 2 for spread in _spreads(network, images[20:]))
     assert network.preprocessing.mean == pytest.approx((0.8,) * 3, abs=0.01)
 
@@ -71,14 +72,14 @@ def test_a_fitted_start_keeps_the_signal_through_every_layer():
 def test_a_fitted_start_depends_on_the_seed_alone():
     networks = [building.build("squeezenet1_1", CLASSES, 32, seed=3) for _ in range(3)]
     for network, seed in zip(networks, (5, 5, 6), strict=True):
-        initialisation.start_from(network, torch.linspace(0, 1, 8 * 3 * 32 * 32).view(8, 3, 32, 32), seed=seed)
+        random_start.start_from(network, torch.linspace(0, 1, 8 * 3 * 32 * 32).view(8, 3, 32, 32), seed=seed)
     first, again, other = (network.blocks[0][0].weight for network in networks)
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
 def test_a_network_with_batch_normalisation_only_gets_the_normalising():
     network, plain = (building.build("densenet121", CLASSES, 32, seed=3) for _ in range(2))
-    initialisation.start_from(network, torch.rand(8, 3, 32, 32))
+    random_start.start_from(network, torch.rand(8, 3, 32, 32))
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), plain.parameters(), strict=True))
     assert network.preprocessing != plain.preprocessing
 

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from alnet_lib.imaging import augmentation
-from alnet_lib.networks import building, pretrained, storage
+from alnet_lib.networks import building, storage
+from alnet_lib.networks.starts import imagenet
 from alnet_lib.networks.timm_body import TimmBody
 from alnet_lib.training import fitting, inference
 from alnet_lib.training.data import Images
@@ -66,12 +67,12 @@ def test_weights_from_a_file_and_none_without(tmp_path, monkeypatch):
         for parameter in donor.parameters():
             parameter.fill_(0.25)
     save_file(donor.model.state_dict(), tmp_path / "convnext_atto.safetensors")
-    net = building.build("convnext_atto", ("a", "b"), 32, weights="imagenet", weights_dir=str(tmp_path))
+    net = building.build("convnext_atto", ("a", "b"), 32, start="imagenet", weights_dir=str(tmp_path))
     assert float(next(net.blocks[0].model.parameters()).detach().mean()) == 0.25
     assert net.weights == "timm convnext_atto" and net.preprocessing.mean == (0.485, 0.456, 0.406)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(pretrained.WeightsError, match=r"vit_tiny_patch16_224\.safetensors"):
-        building.build("vit_tiny_patch16_224", ("a", "b"), 32, weights="imagenet", weights_dir=str(tmp_path))
+    with pytest.raises(imagenet.WeightsError, match=r"vit_tiny_patch16_224\.safetensors"):
+        building.build("vit_tiny_patch16_224", ("a", "b"), 32, start="imagenet", weights_dir=str(tmp_path))
 
 
 def test_an_unknown_name_is_refused():

@@ -100,7 +100,7 @@ def test_every_answer_is_known_to_a_whole_run(results):
 
 def test_the_networks_behind_cross_fitted_scores_are_named_and_the_threshold_is_not_said_to_rest_on_them(results):
     text = checklists._Knowledge(results, None).answer("text:cross_fitting").text
-    assert "squeezenet1_1 and 120 iterations" in text and "vgg16 with 1500" in text
+    assert "vgg16_miniature and 500 iterations" in text and "vgg16_miniature with 500" in text
     assert "the vote itself uses the profile's 0.5" in text
 
 
@@ -145,7 +145,7 @@ def test_an_empty_run_knows_nothing_of_itself():
     for frame in checklists.fill({"provenance": {}, "items": []}).values():
         assert frame["answer"].ne("").all() and frame["links"].eq("").all()
     claim = checklists.fill({})["claim"].set_index("number")
-    assert claim.loc["24", "answer"] == "profile.weights, seed: not recorded in this run"
+    assert claim.loc["24", "answer"] == "profile.start, seed: not recorded in this run"
     assert claim.loc["24", "answered by"] == "not in this run"
 
 

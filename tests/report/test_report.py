@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,6 +62,34 @@ def test_tables_escape_names_and_head_their_rows():
     page = _Page(text)
     assert [a["scope"] for a in page.all("th")] == ["col"] * 3 + ["row"] * 2
     assert len(page.all("caption")) == 1
+
+
+def test_a_total_stands_in_the_foot_with_what_has_no_label_and_numbers_are_marked_in_mixed_columns():
+    frame = pd.DataFrame({"a": [1, 2, 3, 4], "b": [0.5, "x", "", 1]}, index=["total", "y", "total", "no label"])
+    text = tables.html_table(frame, caption="")
+    body, foot = text.split("</tbody><tfoot>")
+    assert body.count("<tr>") == 3 and foot.count("<tr>") == 2 and foot.startswith('<tr><th scope="row">total')
+    assert '<th scope="col" class="number">a</th><th scope="col">b</th>' in body
+    assert '<td class="number">0.5</td>' in body and "<td>x</td>" in body
+    assert "<tfoot>" not in tables.html_table(frame.iloc[:2], caption="")
+    assert "<tfoot>" in tables.html_table(frame.iloc[1:3].reset_index(), caption="", index=False)
+
+
+def test_the_style_sheet_is_for_light_dark_and_print_and_numbers_stay_in_their_cells():
+    style = (safety.TEMPLATES / "report.css").read_text(encoding="utf-8")
+    assert "prefers-color-scheme: dark" in style and "@media print" in style and "::details-content" in style
+    assert "table.data .number { text-align: right; }" in style
+    assert not re.search(r"\.items[^{]*\.number", style), "would stack the numbers of the tables"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
+def test_columns_sort_by_the_number_that_a_text_begins_with():
+    script = (safety.TEMPLATES / "report.js").read_text(encoding="utf-8")
+    function = script[script.index("function leading") : script.index("document.querySelectorAll")]
+    texts = ["84.5 (80.8 to 88.7)", "1,234", "-2.5e-3", "\u22123", "< 0.001", "", "Table 3", "3a", "95%"]
+    command = f"{function}; console.log(JSON.stringify({json.dumps(texts)}.map(leading)))"
+    done = subprocess.run(["node", "-e", command], capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(done.stdout) == [84.5, 1234, -0.0025, -3, 0.001, None, None, None, 95]
 
 
 def test_long_names_may_wrap_and_short_ones_and_numbers_do_not():
@@ -185,8 +215,8 @@ def test_the_index_counts_verdicts_and_shows_interval_and_patients_with_each_num
     )
     text = rendering.render(run).parent.joinpath("index.html").read_text(encoding="utf-8")
     counts = paper.coverage(paper.scorecard(recorder.read_items(run), "private"))
-    assert f"{counts['agrees']} agree, {counts['differs']} differ" in text and counts["differs"]
-    assert text.count("84.5 (80.8 to 88.7 over 24 patients)") == 2
+    assert f'<span aria-hidden="true">✗</span> {counts["differs"]} differs' in text and counts["differs"]
+    assert text.count("<td>84.5 (80.8 to 88.7 over 24 patients)</td>") == 3, "two values, one of them a headline"
     assert "section 3.2: module 1, accuracy" in text and ">own rate<" in text
     assert "Unavailable: no B" in text and "1 is unavailable on this cohort" in text and "18 have not run yet" in text
 

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from alnet_lib.core import resources
+from alnet_lib.core.profile import Profile
 from alnet_lib.workflow import jobs
 from alnet_lib.workflow.reproduce import reproduce
 from alnet_lib.workflow.steps import STEPS, step_name
@@ -65,3 +66,15 @@ def test_the_cluster_profile_names_no_rule():
     file = resources.PROFILES_DIR / "slurm" / "config.yaml"
     assert "set-resources" not in yaml.safe_load(file.read_text(encoding="utf-8"))
     assert not any(step.rule in file.read_text(encoding="utf-8") for step in STEPS.values())
+
+
+def test_a_job_computes_with_the_profiles_threads_whatever_the_machine_says(tmp_path, monkeypatch):
+    """The order of a sum depends on them: with Snakemake's own number, results differ between 1 and 2 cores."""
+    for name in jobs.THREADS:
+        monkeypatch.setenv(name, "7")
+    _notebook(tmp_path, "import os, torch\nprint(os.environ['OMP_NUM_THREADS'], torch.get_num_threads())")
+    monkeypatch.setattr(jobs, "NOTEBOOKS_DIR", tmp_path)
+    out = tmp_path / "out" / "02_backbone_comparison.ipynb"
+    assert jobs.run_notebook(out, {"run_dir": str(tmp_path)}) == 0
+    threads = Profile.load("quick").threads
+    assert f'"{threads} {threads}\\n"' in out.read_text(encoding="utf-8")

@@ -108,9 +108,9 @@ def test_left_overs_of_killed_writes_are_swept_and_counted(tmp_path, started, ca
         assert reproduce(tmp_path, cohort="synthetic", profile="smoke") == 0
         assert written.exists(), "of a process that is alive"
     assert not left.exists() and kept.exists() and list((tmp_path / "comparison" / "scratch").iterdir()) == []
-    assert capfd.readouterr().err == "removed 2 left-overs of killed runs, 4.0 MB\n"
+    assert capfd.readouterr().err.startswith("removed 2 left-overs of killed runs, 4.0 MB\n")
     assert reproduce(tmp_path, cohort="synthetic", profile="smoke") == 0
-    assert capfd.readouterr().err == ""
+    assert "left-overs" not in capfd.readouterr().err
 
 
 def test_checkpoints_that_no_training_takes_up_are_abandoned_and_the_others_are_kept(tmp_path):

@@ -55,7 +55,7 @@ def test_a_change_in_any_module_reached_changes_the_fingerprint_and_others_do_no
         path.write_text(path.read_text(encoding="utf-8") + "\n# a change\n", encoding="utf-8")
     assert _print(notebook) == before
     for path in (reached[0], reached[len(reached) // 2], reached[-1]):
-        path.write_text(path.read_text(encoding="utf-8") + "\n# a change\n", encoding="utf-8")
+        path.write_bytes(path.read_bytes() + b"\n# a change\n")
         changed = _print(notebook)
         assert changed != before, path
         before = changed

@@ -217,8 +217,12 @@ def networks(setup: Setup, spec: ModuleSpec = MODULE_1) -> Networks:
     trained, settings = storage.load_network(path)
     fit_on = fit_and_validation(setup.data, spec, setup.profile)[0]
     original = begin(setup.profile, settings["backbone"], fit_on, name=spec.name)
-    start = "ImageNet weights" if setup.profile.weights == "imagenet" else "the untrained random start"
+    start = STARTS.get(setup.profile.start_of(settings["backbone"]), "the pretrained start")
     return Networks(original.eval(), trained, start)
+
+
+STARTS = {"imagenet": "ImageNet weights", "random": "the untrained random start", "cells": "the start `cells`"}
+"""Name of a start -> how captions name it."""
 
 
 @dataclass(frozen=True)

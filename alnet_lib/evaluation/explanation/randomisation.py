@@ -16,8 +16,8 @@ import torch
 
 from alnet_lib.imaging import augmentation
 from alnet_lib.networks.building import build
-from alnet_lib.networks.initialisation import start_from
 from alnet_lib.networks.network import Network
+from alnet_lib.networks.starts.random_start import start_from
 
 ALIKE = 0.5
 """Spearman's correlation, after the whole cascade, above which maps are said not to depend on what was learnt."""

@@ -7,9 +7,10 @@ import pytest
 import torch
 import torchvision
 
-from alnet_lib.networks import building, pretrained
+from alnet_lib.networks import building
 from alnet_lib.networks.architectures import ARCHITECTURES, senet
-from alnet_lib.networks.pretrained import WeightsError
+from alnet_lib.networks.starts import imagenet
+from alnet_lib.networks.starts.imagenet import WeightsError
 
 CLASSES = tuple("abcdef")
 HEAD_LIMIT = 1 << 21
@@ -42,7 +43,7 @@ def weight_file(monkeypatch, folder, name, state):
     torch.save(state, path)
     named = folder / f"{name}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.pth"
     path.rename(named)
-    monkeypatch.setattr(pretrained, "source", lambda name: f"https://example.org/{named.name}")
+    monkeypatch.setattr(imagenet, "source", lambda name: f"https://example.org/{named.name}")
     return named
 
 
@@ -61,7 +62,7 @@ def logits(name, library, maps):
 def test_a_shuffled_file_gives_torchvisions_logits(monkeypatch, tmp_path, name):
     library = library_network(name)
     path = weight_file(monkeypatch, tmp_path, name, shuffled(library))
-    network = building.build(name, CLASSES, 64, weights="imagenet", weights_dir=str(tmp_path), seed=1).eval()
+    network = building.build(name, CLASSES, 64, start="imagenet", weights_dir=str(tmp_path), seed=1).eval()
     assert network.weights == path.name
     picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
@@ -72,7 +73,7 @@ def test_a_shuffled_file_gives_torchvisions_logits(monkeypatch, tmp_path, name):
 def test_shuffled_senet_weights_give_pretrainedmodels_features():
     library = library_network("senet154")
     network = building.build("senet154", CLASSES, 64, seed=1).eval()
-    pretrained.fill(network, shuffled(library))
+    imagenet.fill(network, shuffled(library))
     picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
         maps = torch.nn.Sequential(*network.blocks)(picture)
@@ -99,7 +100,7 @@ def test_the_published_densenet_files_older_names_load():
         old[key] = value
     assert "features.denseblock1.denselayer1.norm.1.weight" in old
     network = building.build("densenet121", CLASSES, 32, seed=1)
-    pretrained.fill(network, old)
+    imagenet.fill(network, old)
     expected = library.state_dict()["features.denseblock4.denselayer16.conv2.weight"]
     assert torch.equal(network.blocks[4].state_dict()["denseblock4.denselayer16.conv2.weight"], expected)
 
@@ -123,14 +124,14 @@ def test_weights_that_are_not_the_networks_are_refused_and_change_nothing(change
     state = ARCHITECTURES["squeezenet1_1"].library().state_dict()
     network, same = (building.build("squeezenet1_1", CLASSES, 32, seed=2) for _ in range(2))
     with pytest.raises(WeightsError, match=message):
-        pretrained.fill(network, change(state))
+        imagenet.fill(network, change(state))
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), same.parameters(), strict=True))
 
 
 def test_weights_of_another_network_are_refused(monkeypatch, tmp_path):
     weight_file(monkeypatch, tmp_path, "squeezenet1_1", torchvision.models.squeezenet1_1(weights=None).state_dict())
     with pytest.raises(WeightsError, match="do not fit vgg16"):
-        building.build("vgg16", CLASSES, 32, weights="imagenet", weights_dir=str(tmp_path))
+        building.build("vgg16", CLASSES, 32, start="imagenet", weights_dir=str(tmp_path))
 
 
 def test_a_damaged_file_is_refused(monkeypatch, tmp_path):
@@ -138,15 +139,15 @@ def test_a_damaged_file_is_refused(monkeypatch, tmp_path):
     path = weight_file(monkeypatch, tmp_path, "squeezenet1_1", state)
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(WeightsError, match="damaged"):
-        building.build("squeezenet1_1", CLASSES, 32, weights="imagenet", weights_dir=str(tmp_path))
+        building.build("squeezenet1_1", CLASSES, 32, start="imagenet", weights_dir=str(tmp_path))
 
 
 def test_missing_weights_name_the_file_and_the_folders(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", _no_network)
     with pytest.raises(WeightsError, match=r"vgg16-397923af\.pth") as caught:
-        building.build("vgg16", CLASSES, 32, weights="imagenet")
-    assert str(tmp_path) in str(caught.value) and "weights: none" in str(caught.value)
+        building.build("vgg16", CLASSES, 32, start="imagenet")
+    assert str(tmp_path) in str(caught.value) and "another `start`" in str(caught.value)
 
 
 def _no_network(*_, **__):
@@ -159,12 +160,12 @@ def test_keras_weights_load_with_their_preprocessing(monkeypatch, tmp_path):
     donor = building.build("squeezenet1_1", CLASSES, 32, seed=5)
     names = ["conv1"] + [f"fire{i}/{p}" for i in range(2, 10) for p in ("squeeze1x1", "expand1x1", "expand3x3")]
     tensors = list(donor.blocks.state_dict().values())
-    with h5py.File(tmp_path / pretrained.KERAS_SQUEEZENET, "w") as file:
+    with h5py.File(tmp_path / imagenet.KERAS_SQUEEZENET, "w") as file:
         for i, name in enumerate(names):
             file[f"{name}/{name}_3/kernel:0"] = tensors[2 * i].permute(2, 3, 1, 0).numpy()
             file[f"{name}/{name}_3/bias:0"] = tensors[2 * i + 1].numpy()
     monkeypatch.delenv("ALNET_WEIGHTS", raising=False)
-    network = building.build("squeezenet1_1", CLASSES, 32, weights="imagenet", weights_dir=str(tmp_path))
+    network = building.build("squeezenet1_1", CLASSES, 32, start="imagenet", weights_dir=str(tmp_path))
     for ours, theirs in zip(network.blocks.state_dict().values(), tensors, strict=True):
         assert torch.equal(ours, theirs)
     white = network.preprocessing(torch.ones(1, 3, 1, 1)).flatten()
@@ -172,7 +173,7 @@ def test_keras_weights_load_with_their_preprocessing(monkeypatch, tmp_path):
 
 
 def test_the_published_squeezenet_weights_load_and_see_edges(weights_sample):
-    network = building.build("squeezenet1_1", CLASSES, 64, weights="imagenet", weights_dir=str(weights_sample))
+    network = building.build("squeezenet1_1", CLASSES, 64, start="imagenet", weights_dir=str(weights_sample))
     assert sum(p.numel() for p in network.blocks.parameters()) == 722_496
     assert network.weights == "squeezenet_v1.1_imagenet_notop_tf.h5"
     # Trained filters answer to structure: a picture with edges moves the first block's maps more than an even one.

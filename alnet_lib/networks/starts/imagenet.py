@@ -52,11 +52,18 @@ def source(name: str) -> str:
     ----------
     name : str
         Key of ARCHITECTURES.
+
+    Raises
+    ------
+    WeightsError
+        Nobody published ImageNet weights of this network.
     """
     if name in _TORCHVISION:
         import torchvision
 
         return getattr(torchvision.models, _TORCHVISION[name]).IMAGENET1K_V1.url
+    if name != "senet154":
+        raise WeightsError(f"there are no ImageNet weights of {name}: choose a profile with another `start`")
     return senet().pretrained_settings[name]["imagenet"]["url"]
 
 
@@ -78,15 +85,18 @@ def find(name: str, weights_dir: str = "") -> Path | None:
     Parameters
     ----------
     name : str
-        Key of ARCHITECTURES.
+        Key of ARCHITECTURES, or a model of timm: of these only the given folder has files.
     weights_dir : str
         The profile's folder; empty for none.
 
     Raises
     ------
     WeightsError
-        A file of the expected name has another checksum.
+        A file of the expected name has another checksum, or nobody published weights of this network.
     """
+    if name not in ARCHITECTURES:
+        given = Path(weights_dir).expanduser() / f"{name}.safetensors"
+        return given if weights_dir and given.is_file() else None
     filename = Path(urlparse(source(name)).path).name
     for folder in folders(weights_dir):
         path = folder / filename
@@ -123,15 +133,42 @@ def load_imagenet(network: Network, weights_dir: str = "") -> None:
         _load_timm(network, network.blocks[0], weights_dir)
         return
     path = find(network.name, weights_dir)
-    if path is not None and path.suffix == ".h5":
-        state = keras_squeezenet(path)
-        network.preprocessing = CAFFE
-    elif path is not None:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    else:
-        state = _download(network.name)
+    if path is not None:
+        load_file(network, path)
+        return
+    fill(network, _download(network.name))
+    network.weights = Path(urlparse(source(network.name)).path).name
+
+
+def load_file(network: Network, path: Path) -> None:
+    """Load the ImageNet weights in a file into a network's blocks and set its preprocessing.
+
+    Parameters
+    ----------
+    network : Network
+        One of ARCHITECTURES; changed in place.
+    path : Path
+        As torchvision or pretrainedmodels publishes it (.pth), or of `keras_squeezenet` (.h5).
+
+    Raises
+    ------
+    WeightsError
+        The file cannot be read, or does not fit the network.
+    """
+    keras = path.suffix == ".h5"
+    try:
+        state = keras_squeezenet(path) if keras else torch.load(path, map_location="cpu", weights_only=True)
+        known = isinstance(state, Mapping) and all(isinstance(tensor, Tensor) for tensor in state.values())
+    except WeightsError:
+        raise
+    except Exception as error:  # h5py, zipfile and torch fail in many ways on a file that is no such file.
+        raise WeightsError(f"{path} cannot be read as weights ({type(error).__name__}: {error})") from error
+    if not known:
+        raise WeightsError(f"{path} holds no tensors by their names")
     fill(network, state)
-    network.weights = path.name if path is not None else Path(urlparse(source(network.name)).path).name
+    if keras:
+        network.preprocessing = CAFFE
+    network.weights = path.name
 
 
 def _load_timm(network: Network, body: TimmBody, weights_dir: str) -> None:
@@ -141,10 +178,56 @@ def _load_timm(network: Network, body: TimmBody, weights_dir: str) -> None:
         raise WeightsError(
             f"weights of {network.name} are not at hand and timm could not download them "
             f"({type(error).__name__}: {error}). Put timm's file as {network.name}.safetensors into the profile's "
-            "weights_dir, or choose a profile with `weights: none`."
+            "weights_dir, or choose a profile with another `start`."
         ) from error
     network.preprocessing = Preprocessing(tuple(described["mean"]), tuple(described["std"]))
     network.weights = f"timm {network.name}"
+
+
+def load_hub(network: Network, body: TimmBody, start: str) -> None:
+    """Load the weights of a model of the Hugging Face hub into a timm network of the same architecture.
+
+    Parameters
+    ----------
+    network : Network
+        Changed in place.
+    body : TimmBody
+        Its only block.
+    start : str
+        `hf-hub:` and the model's name.
+
+    Raises
+    ------
+    WeightsError
+        The model cannot be had, or is of another architecture.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = timm_body.create(start, body.input_size, pretrained=True)
+    except Exception as error:
+        raise WeightsError(
+            f"{start} is not at hand and timm could not get it ({type(error).__name__}: {error})"
+        ) from error
+    found = model.pretrained_cfg.get("architecture", "") or type(model).__name__
+    try:
+        body.model.load_state_dict(model.state_dict())
+    except RuntimeError as error:
+        raise WeightsError(f"{start} is of {found}, the profile asks for {network.name}: {error}") from error
+    described = model.pretrained_cfg
+    network.preprocessing = Preprocessing(tuple(described["mean"]), tuple(described["std"]))
+    network.weights = start
+
+
+def licence(path: Path) -> str:
+    """Licence under which a weight file is published.
+
+    Parameters
+    ----------
+    path : Path
+        Of `find`.
+    """
+    known = {".h5": "MIT", ".safetensors": "see the model's card in timm"}
+    return known.get(path.suffix, "BSD-3-Clause (torchvision, pretrainedmodels)")
 
 
 def _download(name: str) -> dict[str, Tensor]:
@@ -167,7 +250,7 @@ def _download(name: str) -> dict[str, Tensor]:
         f"ImageNet weights of {name} are not at hand and could not be downloaded ({'; '.join(problems)}). "
         f"Get the file {filename} from {url} on a machine with a network and put it into one of: "
         f"{', '.join(str(folder) for folder in folders())} (or a folder named by $ALNET_WEIGHTS or by the profile's "
-        "weights_dir), or choose a profile with `weights: none`."
+        "weights_dir), or choose a profile with another `start`."
     )
 
 

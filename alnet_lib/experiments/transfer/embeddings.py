@@ -1,0 +1,233 @@
+"""Embeddings of cells by a frozen network: what its maps hold, without any training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from alnet_lib.core.code import code_hash
+from alnet_lib.core.files import atomic_path, sha256
+from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.core.profile import FrozenStart
+from alnet_lib.core.progress import Progress
+from alnet_lib.diagnosis.tasks import SIX_CLASSES
+from alnet_lib.experiments.datasets import CellImages
+from alnet_lib.experiments.preparation import Setup, begin
+from alnet_lib.experiments.transfer import patients
+from alnet_lib.imaging.augmentation import to_float
+from alnet_lib.networks import architectures
+from alnet_lib.networks.network import Network
+from alnet_lib.networks.starts import start as starts
+from alnet_lib.networks.starts.files import StartError
+from alnet_lib.networks.starts.imagenet import WeightsError
+from alnet_lib.networks.timm_body import TimmBody
+from alnet_lib.training.data import Images
+from alnet_lib.training.device import autocast
+
+LAST = 4
+"""Blocks whose maps are pooled, counted from the end: the first sees edges only."""
+
+
+def embed(
+    network: Network, pixels: np.ndarray, rows: np.ndarray, *, device: str = "cpu", precision: str = "float32",
+    batch: int = 64, last: int = LAST, progress: Progress | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Mean and standard deviation of each channel over the central half of the maps of the last blocks.
+
+    Of a transformer: the class token, or the mean of the tokens where it has none, as timm pools it.
+
+    Parameters
+    ----------
+    network : Network
+        Its blocks are used, and its preprocessing.
+    pixels : ndarray
+        uint8 (m, S, S, 3), RGB; S need not be the network's input size but for transformers.
+    rows : ndarray
+        int64 (n,), rows of `pixels`.
+    device : str
+        `cpu` or `cuda`.
+    precision : str
+        `float32` or `bf16`.
+    batch : int
+        Images a forward pass.
+    last : int
+        Blocks pooled, from the end, 1 to 5.
+    progress : callable, optional
+        Called with images done and their number.
+
+    Returns
+    -------
+    ndarray
+        float32 (n, features).
+    """
+    network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    found = []
+    with torch.inference_mode(), autocast(device, precision):
+        for first in range(0, len(rows), batch):
+            own = np.asarray(rows[first : first + batch])
+            x = network.preprocessing(to_float(np.asarray(pixels[own]), device))
+            x = x.contiguous(memory_format=torch.channels_last)
+            found.append(_pooled(network, x, last).float().cpu().numpy())
+            if progress:
+                progress(min(first + batch, len(rows)), len(rows))
+    return np.concatenate(found) if found else np.empty((0, 0), np.float32)
+
+
+def _pooled(network: Network, x: torch.Tensor, last: int) -> torch.Tensor:
+    if isinstance(network.blocks[0], TimmBody):
+        body = network.blocks[0]
+        return body.model.forward_head(body(x), pre_logits=True)
+    parts: list[torch.Tensor] = []
+    for number, block in enumerate(network.blocks):
+        x = block(x)
+        if number >= len(network.blocks) - last:
+            parts += _central(x)
+    return torch.cat(parts, 1)
+
+
+def _central(maps: torch.Tensor) -> Sequence[torch.Tensor]:
+    height, width = maps.shape[2:]
+    top, left = height // 4, width // 4
+    middle = maps[:, :, top : height - top, left : width - left].float().flatten(2)
+    return middle.mean(2), middle.std(2, correction=0)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Embeddings of the same cells by several starts.
+
+    Attributes
+    ----------
+    rows : ndarray
+        int64 (n,), positions in the manifest, ascending.
+    values : dict
+        Start to float32 (n, features), in the order of the profile.
+    missing : dict of str to str
+        Title of a start that cannot be had to the reason.
+    """
+
+    rows: np.ndarray
+    values: dict[FrozenStart, np.ndarray]
+    missing: dict[str, str]
+
+    def of(self, start: FrozenStart, rows: np.ndarray) -> np.ndarray:
+        """Embeddings by a start of some of the cells, float32 (rows, features), in the order of `rows`."""
+        return self.values[start][np.searchsorted(self.rows, rows)]
+
+
+def pretrained(start: FrozenStart) -> bool:
+    """Whether anything is transferred."""
+    return start.start != starts.RANDOM
+
+
+def named(start: str) -> str:
+    """A start's name in tables: of a file its name without folder and ending, else as the profile has it."""
+    return Path(start).stem if start.endswith(".safetensors") else start
+
+
+def title(start: FrozenStart) -> str:
+    """For example `VGG16, cells`."""
+    return f"{architectures.title(start.network)}, {named(start.start)}"
+
+
+def key(start: FrozenStart) -> str:
+    """Name a start in the keys of values: `vgg16_cells`."""
+    return re.sub(r"[^a-z0-9]+", "_", f"{start.network}_{named(start.start)}".lower()).strip("_")
+
+
+def seen(setup: Setup, images: Callable[[int, float], CellImages]) -> Setup | Unavailable:
+    """The same setup with pictures of the size and crop that the profile's `transfer` asks for.
+
+    Parameters
+    ----------
+    setup : Setup
+        Profile, folder, device.
+    images : callable
+        (size in pixels, crop) to the cohort's pictures, e.g. `Run.images`.
+
+    Returns
+    -------
+    Setup or Unavailable
+        Its profile has that size and crop too. Unavailable where the profile sets no `transfer`.
+    """
+    asked = setup.profile.transfer
+    if asked is None:
+        return Unavailable("the profile sets no `transfer`")
+    profile = setup.profile.model_copy(update={"image_size": asked.image_size, "crop": asked.crop})
+    return replace(setup, data=images(asked.image_size, asked.crop), profile=profile)
+
+
+def embedded(setup: Setup, wanted: Sequence[FrozenStart]) -> Embedded:
+    """Embed the labelled cells of the six groups and the cells that vote for APL or AML, by each start.
+
+    A start's embeddings are kept in `<folder>/transfer/`. The weights of a random start, and what it normalises by, are
+    drawn for some pictures of the training split, without their labels.
+
+    Parameters
+    ----------
+    setup : Setup
+        Of `seen`.
+    wanted : sequence of FrozenStart
+        Networks and their starts.
+
+    Returns
+    -------
+    Embedded
+        Starts whose weights cannot be had, or do not fit, are among `missing`.
+    """
+    manifest = setup.data.manifest
+    rows = np.union1d(patients.voting(manifest)["row"], np.flatnonzero(manifest["cell_type"].isin(SIX_CLASSES.mapping)))
+    values, missing = {}, {}
+    for start in wanted:
+        try:
+            values[start] = of_start(setup, start, rows.astype(np.int64))
+        except (StartError, WeightsError) as error:
+            missing[title(start)] = str(error).split(". ")[0]
+    return Embedded(rows, values, missing)
+
+
+def of_start(setup: Setup, start: FrozenStart, rows: np.ndarray) -> np.ndarray:
+    """Embed cells by one start, or read what was embedded before.
+
+    Parameters
+    ----------
+    setup : Setup
+        Pictures and profile, of one size.
+    start : FrozenStart
+        The network and its start.
+    rows : ndarray
+        int64 (n,), positions in the manifest.
+
+    Returns
+    -------
+    ndarray
+        float32 (n, features), as `embed`.
+
+    Raises
+    ------
+    StartError, WeightsError
+        The start cannot be had or does not fit.
+    """
+    profile, data = setup.profile.model_copy(update={"start": start.start}), setup.data
+    origin = starts.describe(start.start, start.network, profile.weights_dir)
+    asked = (start, profile.image_size, profile.crop, profile.seed, profile.precision, profile.dropout, origin.sha256)
+    train = rows[data.manifest["split"].to_numpy()[rows] == "train"]
+    train = train if len(train) else rows
+    known = sha256(data.content_hash, rows.tobytes(), train.tobytes(), repr(asked), code_hash(__name__))
+    path = setup.folder / "transfer" / f"{key(start)}.npz"
+    if path.is_file():
+        with np.load(path) as kept:
+            if str(kept["key"]) == known:
+                return kept["values"]
+    fit_on = Images(data.pixels, train, np.zeros(len(train), np.int64), train, ("one", "other"))
+    network = begin(profile, start.network, fit_on, name="frozen")
+    line = setup.progress(f"{title(start)}, frozen, cells")
+    values = embed(network, data.pixels, rows, device=setup.device, precision=profile.precision, progress=line)
+    with atomic_path(path) as partial, open(partial, "wb") as file:
+        np.savez(file, values=values, key=known)
+    return values

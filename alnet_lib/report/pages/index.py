@@ -1,0 +1,249 @@
+"""What the first page shows: the run, its headline numbers, every item with its verdicts, and where it comes from."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from alnet_lib.cohorts.building import SOURCES
+from alnet_lib.core.vocabulary import KINDS
+from alnet_lib.figures import display
+from alnet_lib.figures.tables import html_table
+from alnet_lib.paper import by_verdict, coverage, findings, in_words, measured, open_points, record, scorecard
+from alnet_lib.paper.items import ITEMS
+from alnet_lib.paper.scorecard import VERDICTS
+from alnet_lib.report.pages import headline
+from alnet_lib.workflow import recorder
+
+SIGNS = dict(zip(VERDICTS, "✓✗◇○–·", strict=True))
+"""Verdict -> its sign; the word always stands beside it."""
+
+_VERDICTS = "Every number that the paper prints, by verdict and by what it is about."
+
+
+def content(
+    run_dir: Path, results: Mapping[str, Any], about: Mapping[str, Any], pages: list[str], files: Mapping[str, str]
+) -> dict[str, Any]:
+    """Gather what the template `index.html.j2` needs.
+
+    Parameters
+    ----------
+    run_dir : Path
+        A run directory.
+    results : mapping
+        Content of its results.json.
+    about : mapping
+        Its provenance, complete.
+    pages : list of str
+        Files of the report that links may lead to.
+    files : mapping of str to str
+        Of `files.copied`.
+
+    Returns
+    -------
+    dict
+        Texts are not escaped, tables are.
+    """
+    kind = about["cohort"]["kind"]
+    card = _card(run_dir, results, kind)
+    every = [_shown(run_dir, item, about, pages, files, card) for item in results["items"]]
+    items = [item for item in every if item["id"] in ITEMS]
+    states = [item["state"] for item in items]
+    values = _values(results["items"])
+    known = {item["id"]: item for item in every}
+    rows = [] if card is None else headline.headlines(results["items"], card, pages)
+    return {
+        "items": items,
+        "extras": [item for item in every if item["id"] not in ITEMS],
+        "total": len(items),
+        "made": states.count("reproduced"),
+        "absent": [item for item in items if item["state"] == "unavailable"],
+        "missing": _missing(items),
+        "command": _command(about, max((item["notebook"] for item in items if item["state"] == "not-run"), default="")),
+        "headlines": rows,
+        "sentences": [] if card is None else headline.three_sentences(rows, card, kind),
+        "counts": None if card is None else coverage(card),
+        "strip": [] if card is None else _strip(card["verdict"]),
+        "verdicts": "" if card is None else Markup(html_table(by_verdict(card), caption=_VERDICTS)),
+        "audit": findings().facts,
+        "affecting": Markup(html_table(_affecting(), caption=_AFFECTING, index=False)),
+        "open_points": len(open_points()),
+        "links": {id: f"{known[id]['page']}#{id}" for id in _REGISTERS if id in known and known[id]["page"]},
+        "n_values": int(pd.to_numeric(values["reproduced"], errors="coerce").notna().sum()),
+        "values": Markup(html_table(values, caption="Values of results.json", index=False)),
+        "provenance": Markup(html_table(_provenance(about), caption="Where these numbers come from", index=False)),
+        "licences": _licences(run_dir, about),
+        "files": files,
+        "citations": _citations(about),
+    }
+
+
+_REGISTERS = ("extra_table_audit", "extra_table_open_points", "extra_table_scorecard")
+_AFFECTING = "Printed numbers that do not agree with the paper's other numbers, where a conclusion rests on them."
+
+
+def _card(run_dir: Path, results: Mapping[str, Any], kind: str) -> pd.DataFrame | None:
+    """The scorecard by id; None where the kind of the cohort is not known yet."""
+    made = [item for item in results["items"] if _state(run_dir, item) != "not-run"]
+    return scorecard(made, kind).set_index("id", drop=False) if kind in KINDS else None
+
+
+def _state(run_dir: Path, item: Mapping[str, Any]) -> str:
+    """`reproduced`, `unavailable` (on this cohort, under this profile), or `not-run`: its notebook has not."""
+    return str(item["status"]) if recorder.path(run_dir, item["id"]).is_file() else "not-run"
+
+
+def _shown(
+    run_dir: Path,
+    item: Mapping[str, Any],
+    about: Mapping[str, Any],
+    pages: list[str],
+    files: Mapping[str, str],
+    card: pd.DataFrame | None,
+) -> dict[str, Any]:
+    page, state = f"{item['notebook']}.html", _state(run_dir, item)
+    lying = [(name.rsplit(".")[-1].upper(), files[name]) for name in item["files"] if name in files]
+    keys = [value["key"] for value in item["values"] if card is not None and value["key"] in card.index]
+    return {
+        **item,
+        "label": display.label(item["id"]),
+        "page": page if page in pages else "",
+        "state": state,
+        "lying": lying,
+        "thumbnail": next((address for kind, address in lying if kind == "PNG"), ""),
+        "table": _inline(run_dir, item),
+        "numbers": _numbers(item, card),
+        "strip": [] if card is None or not keys else _strip(card.loc[keys, "verdict"]),
+        "command": _command(about, item["notebook"]) if state == "not-run" else "",
+    }
+
+
+def _strip(verdicts: pd.Series) -> list[dict[str, Any]]:
+    """Counts of verdicts, those that are evidence first; none of those that do not occur."""
+    counts = verdicts.value_counts()
+    found = [verdict for verdict in VERDICTS if counts.get(verdict, 0)]
+    return [{"verdict": v, "sign": SIGNS[v], "count": int(counts[v]), "name": v.replace(" ", "-")} for v in found]
+
+
+def _missing(items: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Notebooks that have not run, each with the items that it would make."""
+    waiting = [item for item in items if item["state"] == "not-run"]
+    names = sorted({item["notebook"] for item in waiting})
+    return [(name, ", ".join(item["label"] for item in waiting if item["notebook"] == name)) for name in names]
+
+
+def _command(about: Mapping[str, Any], notebook: str) -> str:
+    name, profile = about["cohort"]["name"], about["profile"]["name"]
+    chosen = "" if "unknown" in (name, profile) else f" --cohort {name} --profile {profile}"
+    data = " --data FOLDER" if about["cohort"]["kind"] in ("public", "private") else ""
+    return f"alnet reproduce{chosen}{data} --until {notebook}"
+
+
+def _numbers(item: Mapping[str, Any], card: pd.DataFrame | None) -> Markup | str:
+    """An item's values: printed, measured with interval and patients, verdict."""
+    rows = []
+    for value in item["values"]:
+        line = card.loc[value["key"]] if card is not None and value["key"] in card.index else None
+        name = re.sub(r"[._]+", " ", value["key"]) if line is None else in_words(*line[["place", "row", "column"]])
+        rows.append(
+            {"number": name, "unit": value["unit"], "published": value["published"],
+             "this run (95% interval over patients)": measured(value), "interval": value.get("interval", ""),
+             "verdict": "" if line is None else f"{SIGNS[line['verdict']]} {line['verdict']}"}
+        )  # fmt: skip
+    if not rows:
+        return ""
+    frame = pd.DataFrame(rows).astype({"published": float}).replace("", None).dropna(axis="columns", how="all")
+    return Markup(html_table(frame, caption=f"{item['title']}: its numbers.", index=False))
+
+
+def _inline(run_dir: Path, item: Mapping[str, Any]) -> Markup | str:
+    file = next((run_dir / name for name in item["files"] if name.endswith(".csv")), None)
+    if item["kind"] != "table" or file is None or not file.is_file():
+        return ""
+    frame = pd.read_csv(file)
+    frame.columns = ["" if str(column).startswith("Unnamed") else column for column in frame.columns]
+    return Markup(html_table(frame, caption=item["caption"], index=False))
+
+
+def _values(items: list[dict[str, Any]]) -> pd.DataFrame:
+    numbers = ["published", "recomputed", "reproduced", "ci_low", "ci_high", "design_effect"]
+    whole = ["n_patients", "n_smears", "n_cells"]
+    columns = ["item", "key", "unit", *numbers[:-1], "interval", *whole, "design_effect"]
+    rows = [{"item": display.label(item["id"]), **value} for item in items for value in item["values"]]
+    frame = pd.DataFrame(rows, columns=columns)
+    frame[numbers + whole] = frame[numbers + whole].astype(float).round(2)
+    return frame.dropna(axis="columns", how="all") if len(frame) else frame
+
+
+def _affecting() -> pd.DataFrame:
+    """The findings of the audit that affect a conclusion, in words."""
+    found = findings().frame
+    found, known = found[found["severity"].eq("affects a conclusion")], record()
+    return pd.DataFrame(
+        {
+            "printed number": [in_words(*known.loc[id, ["place", "row", "column"]]) for id in found["id"]],
+            "printed": found["printed"].astype(float).round(1),
+            "expected": found["expected"].astype(float).round(1),
+            "what should hold": found["how"],
+        }
+    )
+
+
+def _provenance(about: Mapping[str, Any]) -> pd.DataFrame:
+    rows = []
+    for key, value in about.items():
+        if isinstance(value, dict) and key != "profile":
+            value = ", ".join(f"{k} {v}" for k, v in value.items())
+        elif isinstance(value, dict | list):
+            value = json.dumps(value, ensure_ascii=False)
+        rows.append((key.replace("_", " "), str(value)))
+    return pd.DataFrame(rows, columns=["what", "value"])
+
+
+def _licences(run_dir: Path, about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is licensed how: the kit, the images, and the start of the networks by its name."""
+    file, profile = run_dir / "cohort" / "cohort.json", about["profile"]
+    sources = str(about["cohort"]["name"]).split("+")
+    images = "; ".join(f"{name}: {SOURCES[name].licence}" for name in sources if name in SOURCES)
+    if not images and file.is_file():
+        images = json.loads(file.read_text(encoding="utf-8")).get("licence", "")
+    # Older runs call it `weights`.
+    start = profile.get("start", profile.get("weights", "unknown"))
+    start = ", ".join(f"{name} {of}" for name, of in start.items()) if isinstance(start, dict) else str(start)
+    said = f"{start}; `alnet starts describe` names its licence"
+    return [
+        ("This kit, its tables, figures and pages", "MIT"),
+        ("Images", images or "unknown"),
+        ("Start of the networks", said if start not in ("none", "random") else "random weights, no licence"),
+    ]
+
+
+def _citations(about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """BibTeX entries by what they cite."""
+    version, commit = about["alnet_lib"], about["git_commit"] or "unknown"
+    kit = f"""@software{{alnet_kit,
+  author  = {{{{The developers of the ALNet reproduction kit}}}},
+  title   = {{ALNet reproduction kit}},
+  version = {{{version}}},
+  note    = {{MIT licence; commit {commit}}}
+}}"""
+    return [("The paper", PAPER), ("This kit", kit)]
+
+
+PAPER = """@article{boldu2021alnet,
+  author  = {Boldú, Laura and Merino, Anna and Acevedo, Andrea and Molina, Angel and Rodellar, José},
+  title   = {A deep learning model ({ALNet}) for the diagnosis of acute leukaemia lineage using peripheral blood cell
+             images},
+  journal = {Computer Methods and Programs in Biomedicine},
+  volume  = {202},
+  pages   = {105999},
+  year    = {2021},
+  doi     = {10.1016/j.cmpb.2021.105999}
+}"""
+"""BibTeX of the paper."""

@@ -1,0 +1,141 @@
+"""The page of an executed notebook: its findings first, then the way there."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import nbformat
+from nbconvert import HTMLExporter
+
+from alnet_lib.report import safety
+
+FOUND = "What was found"
+"""Heading of a notebook's last section, whose outputs are shown first."""
+
+_HEADING = re.compile(r"<h([1-4])>(.*?)</h\1>", flags=re.DOTALL)
+_PICTURE = re.compile(r'(<figure id="(\w+)"><img [^>]*?src=")data:image/png;base64,([^"]+)"')
+
+
+def executed(path: Path, sources: Path | None) -> nbformat.NotebookNode:
+    """Read an executed notebook, with the prose of its source where the code cells are those that ran.
+
+    Parameters
+    ----------
+    path : Path
+        The executed notebook.
+    sources : Path or None
+        Folder of the notebooks' sources.
+
+    Returns
+    -------
+    NotebookNode
+        With its outputs.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    source = sources / path.name if sources else None
+    if source is None or not source.is_file():
+        return notebook
+    original = nbformat.read(source, as_version=4)
+    ran = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    same = [c.source for c in ran if c.cell_type == "code"] == [
+        c.source for c in original.cells if c.cell_type == "code"
+    ]
+    if same and len(ran) == len(original.cells):
+        for cell, fresh in zip(ran, original.cells, strict=True):
+            if cell.cell_type == fresh.cell_type == "markdown":
+                cell.source = fresh.source
+    return notebook
+
+
+def title(notebook: nbformat.NotebookNode) -> str:
+    """Give a notebook's first heading, empty where it has none."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and (match := re.match(r"#\s+(.+)", cell.source)):
+            return match[1].strip()
+    return ""
+
+
+def body(notebook: nbformat.NotebookNode, run_dir: Path, files: Mapping[str, str]) -> str:
+    """Write the body of a notebook's page; it is not sanitised yet.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        An executed notebook; it stays as it is.
+    run_dir : Path
+        A run directory.
+    files : mapping of str to str
+        Of `files.copied`; a figure that lies there is shown from there instead of standing in the page a second time.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    exporter = HTMLExporter(
+        template_name="alnet", extra_template_basedirs=[str(safety.TEMPLATES)], exclude_anchor_links=True
+    )
+    text, _ = exporter.from_notebook_node(findings_first(notebook))
+    text = _HEADING.sub(lambda m: f'<h{m[1]} id="{_slug(m[2])}">{m[2]}</h{m[1]}>', text)
+
+    def beside(match: re.Match[str]) -> str:
+        name = f"figures/{match[2]}.png"
+        # Of an item whose notebook ran again only the newer picture is in the run's folder.
+        same = name in files and base64.b64decode(match[3]) == (run_dir / name).read_bytes()
+        return f'{match[1]}{files[name]}"' if same else match[0]
+
+    return _PICTURE.sub(beside, text)
+
+
+def findings_first(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Move the outputs of the last section behind the opening cell, and leave out progress and completion lines.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        An executed notebook; it stays as it is.
+
+    Returns
+    -------
+    NotebookNode
+        A copy. Without outputs in a section `What was found` nothing is moved.
+    """
+    shown = copy.deepcopy(notebook)
+    for cell in shown.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not _aside(cell, output)]
+    starts = [i for i, c in enumerate(shown.cells) if c.cell_type == "markdown" and _is_found(c.source)]
+    last = starts[-1] if starts else len(shown.cells)
+    made = [cell for cell in shown.cells[last:] if cell.cell_type == "code" and cell.outputs]
+    if not made:
+        return shown
+    heading = nbformat.v4.new_markdown_cell("## Findings")
+    first = nbformat.v4.new_code_cell("", outputs=[output for cell in made for output in cell.outputs])
+    heading.id, first.id = "findings-heading", "findings-outputs"
+    for cell in made:
+        cell.outputs = []
+    shown.cells[last].source += "\n\nThis stands [at the top of the page](#findings); here is the code that wrote it."
+    opening = next((i + 1 for i, c in enumerate(shown.cells) if c.cell_type == "markdown"), 0)
+    shown.cells[min(opening, last) : min(opening, last)] = [heading, first]
+    return shown
+
+
+def _is_found(source: str) -> bool:
+    return re.match(rf"##\s+{FOUND}\s*$", source, flags=re.MULTILINE) is not None
+
+
+def _aside(cell: nbformat.NotebookNode, output: nbformat.NotebookNode) -> bool:
+    """Whether an output is a progress line (text that was displayed alone), or what `run.finish()` answers."""
+    if list(output.get("data", {})) != ["text/plain"]:
+        return False
+    progress = re.search(r": [\d,]+ of [\d,]+", output.data["text/plain"]) is not None
+    return (output.output_type == "display_data" and progress) or cell.source.strip() == "run.finish()"
+
+
+def _slug(text: str) -> str:
+    words = re.sub(r"<[^>]+>|&\w+;", "", text).lower()
+    return re.sub(r"[^\w]+", "-", words).strip("-")

@@ -1,0 +1,1 @@
+"""What is damaged in a run, and how it comes to be made again."""

@@ -1,0 +1,230 @@
+"""Every kind of artefact damaged in every way: named, or put aside and made again; never used in silence."""
+
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from command import alnet_here
+
+from alnet_lib.core.files import atomic_path, write_json, write_text
+from alnet_lib.core.integrity import index
+from alnet_lib.core.integrity.reading import Damaged
+from alnet_lib.imaging import pixels
+from alnet_lib.training import checkpoints
+from alnet_lib.workflow import jobs, recorder
+from alnet_lib.workflow import reproduce as module
+from alnet_lib.workflow.damage import examination
+from alnet_lib.workflow.steps import AUDIT, COMPARISON, STEPS, TRAINING, marker
+
+UNIT = "comparison/vgg16-fold-1"
+
+MADE_BY = {
+    "cohort/manifest.parquet": AUDIT,
+    "cohort/cohort.json": AUDIT,
+    "cohort/images/a.jpg": AUDIT,
+    "pixels/pixels_00.npy": AUDIT,
+    "provenance.json": AUDIT,
+    f"{UNIT}-depth5.parquet": COMPARISON,
+    f"{UNIT}.json": COMPARISON,
+    "models/module_1.safetensors": TRAINING,
+    "models/module_1.json": TRAINING,
+    "models/module_1-aa.checkpoint": TRAINING,
+    "cross_fitting/fold-1-module_1.parquet": TRAINING,
+    "predictions/cells.parquet": TRAINING,
+    "items/table_05.json": TRAINING,
+    "items/extra_table_x.json": TRAINING,
+    "tables/extra_table_x.csv": TRAINING,
+    "figures/extra_figure_x.png": TRAINING,
+    "notebooks/03_alnet_training.ipynb": TRAINING,
+    "done/03_alnet_training.json": TRAINING,
+    "results.json": "report",
+    "report/index.html": "report",
+    "report/gallery.html": "report",
+    "costs.json": "",
+    "parameters.yaml": "",
+}
+"""Every kind of artefact -> what makes it again."""
+
+
+def _flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+WAYS = {
+    "truncated": lambda content: content[: len(content) // 2],
+    "emptied": lambda content: b"",
+    "zeroed": lambda content: bytes(len(content)),
+    "flipped": _flipped,
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of small files that every step has finished."""
+    run = tmp_path_factory.mktemp("finished") / "run"
+    run.mkdir()
+    index.begin(run)
+    before = os.environ.pop(index.STEP, None)
+    for path, step in {**dict.fromkeys(map(marker, STEPS), ""), **MADE_BY}.items():
+        os.environ[index.STEP] = step
+        if path.endswith(".parquet"):
+            with atomic_path(run / path) as temporary:
+                pd.DataFrame({"a": range(50)}).to_parquet(temporary)
+        elif path.endswith(".npy"):
+            with atomic_path(run / path) as temporary, open(temporary, "wb") as file:
+                np.save(file, np.zeros((2, 8, 8, 3), np.uint8))
+        elif path.endswith((".json", ".ipynb")):
+            item = {
+                "id": path,
+                "notebook": step,
+                "values": [],
+                "files": [],
+                "cells": [],
+                "metadata": {},
+                "provenance": {},
+            }
+            write_json(run / path, [] if path == "costs.json" else item)
+        else:
+            write_text(run / path, "some content " * 10)
+    del os.environ[index.STEP]
+    if before is not None:
+        os.environ[index.STEP] = before
+    assert examination.examine(run, full=True).findings == ()
+    return run
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+def _damage(path, way, *, keep_time=False):
+    stat = path.stat()
+    path.write_bytes(WAYS[way](path.read_bytes()))
+    if keep_time:
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("path", MADE_BY)
+def test_what_is_damaged_is_named_put_aside_and_made_again_by_its_step(path, way, run):
+    _damage(run / path, way)
+    found = examination.examine(run).findings
+    assert found == (examination.Finding(path, "damaged", MADE_BY[path]),)
+    again = examination.mend(run, found)
+    assert not (run / path).exists() and (run / f"{path}.damaged").is_file()
+    assert examination.examine(run, full=True).findings == ()
+    step = MADE_BY[path]
+    assert (run / "report/index.html").exists() == (step == "") and (again[-1:] == ["report"]) == (step != "")
+    left = {name for name in STEPS if (run / marker(name)).exists()}
+    earlier = {AUDIT: set(), TRAINING: {AUDIT, COMPARISON}, COMPARISON: set(STEPS) - {COMPARISON, "07_scorecard"}}
+    assert left == earlier.get(step, set(STEPS)) and again[:-1] == [name for name in STEPS if name not in left]
+    if path == f"{UNIT}-depth5.parquet":
+        assert not (run / f"{UNIT}.json").exists()
+
+
+@pytest.mark.parametrize("path", MADE_BY)
+def test_a_bit_that_flipped_under_the_same_time_is_found_by_verify(path, run):
+    _damage(run / path, "flipped", keep_time=True)
+    assert [one.path for one in examination.examine(run, full=True).findings] == [path]
+    done = alnet_here("verify", run)
+    assert done.exit_code == 1 and path.rpartition("/")[2][:12] in done.output and "1 are damaged" in done.output
+    assert (run / path).exists(), "verify alone changes nothing"
+    assert alnet_here("verify", run, "--mend").exit_code == 0 and not (run / path).exists()
+    assert alnet_here("verify", run).exit_code == 0
+
+
+def test_what_is_missing_counts_once_its_step_has_finished(run):
+    for path in ("predictions/cells.parquet", "models/module_1-aa.checkpoint", "pixels/pixels_00.npy"):
+        (run / path).unlink()
+    found = examination.examine(run).findings
+    assert found == (examination.Finding("predictions/cells.parquet", "missing", TRAINING),)
+    (run / marker(TRAINING)).unlink()
+    assert examination.examine(run).findings == ()
+
+
+def test_reproduce_looks_before_it_starts(run, monkeypatch, capfd):
+    monkeypatch.setattr(module, "_run", lambda command, run_dir, grace: 0)
+    _damage(run / "predictions/cells.parquet", "truncated")
+    _damage(run / "parameters.yaml", "zeroed")
+    assert module.reproduce(run, cohort="synthetic", profile="smoke") == 0
+    told = capfd.readouterr().err
+    assert "predictions/cells.parquet is damaged" in told and f"made again by: {TRAINING}" in told
+    assert not (run / marker(TRAINING)).exists() and (run / marker(AUDIT)).exists()
+
+
+def test_a_job_does_not_start_on_what_is_damaged(run, capfd):
+    parameters = run.parent / "p.yaml"
+    parameters.write_text(f"run_dir: {run}\ncohort: synthetic\nprofile: smoke\n")
+    _damage(run / "cohort/manifest.parquet", "flipped")
+    executed = run / "notebooks" / "04_smear_roc.ipynb"
+    assert jobs.main(["notebook", str(executed), "--parameters", str(parameters)]) == 1
+    assert "manifest.parquet is damaged" in capfd.readouterr().err and not executed.exists()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_damaged_item_does_not_hinder_its_notebook_from_running_again(way, run, capsys):
+    _damage(run / "items/extra_table_x.json", way)
+    with pytest.raises(Damaged, match="extra_table_x"):
+        recorder.read_items(run)
+    recorder.forget(run, TRAINING)
+    assert recorder.read_items(run) == [] and "extra_table_x" in capsys.readouterr().err
+    assert (run / marker(TRAINING)).exists(), "it is at work"
+
+
+def test_a_damaged_item_of_another_notebook_is_made_again(run):
+    _damage(run / "items/extra_table_x.json", "truncated")
+    recorder.forget(run, AUDIT)
+    assert not (run / marker(TRAINING)).exists() and not (run / "items/extra_table_x.json").exists()
+
+
+def test_a_run_without_digests_is_looked_at_all_the_same(run):
+    (run / index.INDEX).unlink()
+    assert examination.examine(run).findings == () and not (run / index.INDEX).exists()
+    _damage(run / "items/table_05.json", "truncated")
+    _damage(run / "cohort/manifest.parquet", "zeroed")
+    found = examination.examine(run).findings
+    assert [(one.path, one.step) for one in found] == [
+        ("cohort/manifest.parquet", AUDIT),
+        ("items/table_05.json", TRAINING),
+    ]
+
+
+@pytest.mark.parametrize("damaged", ["notebooks/04_smear_roc.ipynb", "items/extra_table_x.json"])
+def test_the_report_names_what_is_damaged_and_the_command(damaged, run):
+    (run / marker("04_smear_roc")).unlink()
+    (run / damaged).write_bytes(b"")
+    done = alnet_here("report", run)
+    assert done.exit_code == 1 and done.exception.__class__ is SystemExit
+    assert damaged in done.stderr and "alnet verify --mend" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_damaged_checkpoint_is_put_aside_and_the_training_begins_again(way, tmp_path):
+    index.begin(tmp_path)
+    network = torch.nn.Linear(4, 4)
+    optimizer = torch.optim.Adam(network.parameters())
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    path = tmp_path / "models" / "module_1-aa.checkpoint"
+    checkpoints.save(path, network, optimizer, scheduler, 7, [(7, 0.5, 0.1)])
+    assert checkpoints.resume(path, network, optimizer, scheduler)[0] == 7
+    _damage(path, way, keep_time=True)
+    assert checkpoints.resume(path, network, optimizer, scheduler) == (0, [])
+    assert [file.name for file in path.parent.iterdir()] == [f"{path.name}.damaged"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_damaged_pixels_are_decoded_again(way, tmp_path, monkeypatch):
+    index.begin(tmp_path)
+    monkeypatch.setattr(pixels, "picture", lambda *given, **options: np.full((8, 8, 3), 200, np.uint8))
+    monkeypatch.setattr(pixels, "resize", lambda picture, *given, **options: picture)
+    given = {"cache": tmp_path / "pixels", "content_hash": "x", "workers": 1}
+    sound = np.array(pixels.pixel_array(["a", "b"], [(), ()], 8, **given))
+    (file,) = (tmp_path / "pixels").iterdir()
+    _damage(file, way)
+    assert np.array_equal(pixels.pixel_array(["a", "b"], [(), ()], 8, **given), sound)
+    assert sorted(path.name for path in file.parent.iterdir()) == [file.name, f"{file.name}.damaged"]
