@@ -110,7 +110,7 @@ def reproduce(
         if not dry_run:
             _sweep(run_dir)
             _mend(run_dir)
-        with _ShownProgress(run_dir / "progress"), (nullcontext() if dry_run else _Cost(run_dir)):
+        with _ShownProgress(run_dir / "progress"), nullcontext() if dry_run else _Cost(run_dir):
             return _run(command, run_dir, grace=CANCELLING if workflow_profile else 0.0)
 
 
