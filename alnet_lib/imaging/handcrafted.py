@@ -15,6 +15,7 @@ import cv2
 import joblib
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 from scipy import stats
 from skimage.feature import graycomatrix, graycoprops, local_binary_pattern
 from skimage.measure import regionprops
@@ -318,8 +319,20 @@ def extract(
         An image that cannot be used.
     """
     path = cache / f"features_{sha256(content_hash, code_hash('alnet_lib.imaging.handcrafted'))[:16]}.parquet"
-    if path.is_file():
-        return pd.read_parquet(path)
+    cache.mkdir(parents=True, exist_ok=True)
+    # Notebooks that run side by side need the same features: one of them extracts, the other waits.
+    with FileLock(cache / ".lock"):
+        if not path.is_file():
+            frame = _described(files, crops, allow_truncated, workers, progress)
+            with atomic_path(path) as temporary:
+                frame.to_parquet(temporary, index=False)
+    return pd.read_parquet(path)
+
+
+def _described(
+    files: Sequence[Path], crops: Sequence[decoding.Crop], allow_truncated: bool, workers: int | None,
+    progress: Progress | None,
+) -> pd.DataFrame:  # fmt: skip
     jobs = list(zip(files, crops, strict=True))
     parts = [jobs[first : first + 50] for first in range(0, len(jobs), 50)]
     rows: list[dict[str, float]] = []
@@ -331,10 +344,7 @@ def extract(
         rows += part
         if progress:
             progress(len(rows), len(jobs))
-    frame = pd.DataFrame(rows)
-    with atomic_path(path) as temporary:
-        frame.to_parquet(temporary, index=False)
-    return frame
+    return pd.DataFrame(rows)
 
 
 def _describe_files(files: list[tuple[Path, decoding.Crop]], allow_truncated: bool) -> list[dict[str, float]]:

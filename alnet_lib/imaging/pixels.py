@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from alnet_lib.core.code import code_hash
 from alnet_lib.core.files import atomic_path, sha256
@@ -71,18 +72,23 @@ def pixel_array(
             raise ValueError(f"it holds {array.dtype} {array.shape}, not uint8 {shape}")
         return array
 
-    # Gigabytes are not read for a digest; `alnet verify` does that.
-    if (array := kept(path, mapped, full=False)) is None:
-        with atomic_path(path) as temporary:
-            made = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+    cache.mkdir(parents=True, exist_ok=True)
+    # Notebooks that run side by side need the same pixels: one of them decodes, the other waits.
+    with FileLock(cache / ".lock"):
+        # Gigabytes are not read for a digest; `alnet verify` does that.
+        if (array := kept(path, mapped, full=False)) is None:
+            with atomic_path(path) as temporary:
+                made = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
 
-            def fill(row: int) -> None:
-                made[row] = resize(picture(files[row], crops[row], allow_truncated=allow_truncated), size, crop=crop)
+                def fill(row: int) -> None:
+                    made[row] = resize(
+                        picture(files[row], crops[row], allow_truncated=allow_truncated), size, crop=crop
+                    )
 
-            with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-                for done, _ in enumerate(pool.map(fill, range(len(files))), start=1):
-                    if progress:
-                        progress(done, len(files))
-            made.flush()
-        array = mapped(path)
+                with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+                    for done, _ in enumerate(pool.map(fill, range(len(files))), start=1):
+                        if progress:
+                            progress(done, len(files))
+                made.flush()
+            array = mapped(path)
     return array
