@@ -264,6 +264,15 @@ class Profile(Settings):
         """
         return self.start if isinstance(self.start, str) else self.start.get(backbone, self.start["default"])
 
+    @property
+    def networks(self) -> list[str]:
+        """Every network that the profile trains, once."""
+        trainings = [self.module_1, self.module_2, self.ablations]
+        trainings += [self.cross_fitting.module_1, self.cross_fitting.module_2] if self.cross_fitting else []
+        trainings += [self.transfer.fine_tuned] if self.transfer else []
+        names = [training.backbone for training in trainings if training]
+        return list(dict.fromkeys([*names, self.table_5_backbone, *self.comparison.backbones]))
+
     def generator(self, purpose: str) -> np.random.Generator:
         """Make a random generator that depends on the profile's seed and the purpose alone.
 

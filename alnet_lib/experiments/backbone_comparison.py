@@ -32,6 +32,7 @@ from alnet_lib.experiments.preparation import Setup, begin, engine_hash, options
 from alnet_lib.imaging import augmentation
 from alnet_lib.networks.architectures import title
 from alnet_lib.networks.network import Network
+from alnet_lib.networks.starts.start import fingerprint
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.training import fitting, inference, learning_rate_range
 from alnet_lib.training.data import Images
@@ -275,7 +276,7 @@ class _Unit:
         profile, opts = self.profile, self.options(fine_tuned_blocks)
         key = training_key(
             self.backbone, self.fit_on, self.plan, opts, self.setup.data.content_hash, repr(profile.dropout),
-            repr((profile.image_size, profile.crop, profile.start_of(self.backbone))),
+            repr((profile.image_size, profile.crop, fingerprint(profile.start_of(self.backbone), self.backbone))),
             repr((self.asked.max_evaluation_images, ROW_FORMAT)), engine_hash(),
         )  # fmt: skip
         path = self.setup.folder / "comparison" / f"{self.name}-depth{fine_tuned_blocks}.parquet"

@@ -20,6 +20,7 @@ from alnet_lib.experiments.preparation import Setup, begin, engine_hash, options
 from alnet_lib.imaging import augmentation
 from alnet_lib.networks import storage
 from alnet_lib.networks.network import Network
+from alnet_lib.networks.starts.start import fingerprint
 from alnet_lib.training import fitting, inference
 from alnet_lib.training.data import Images
 from alnet_lib.training.options import Options
@@ -228,7 +229,8 @@ def _prepared(
 
 
 def _inputs(profile: Profile, backbone: str) -> tuple[object, ...]:
-    return profile.image_size, profile.crop, profile.start_of(backbone), profile.dropout
+    start = fingerprint(profile.start_of(backbone), backbone)
+    return profile.image_size, profile.crop, start, profile.dropout
 
 
 def _counts(fit_on: Images, plan: augmentation.Plan, validation: Images) -> pd.DataFrame:

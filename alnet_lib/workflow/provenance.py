@@ -20,7 +20,13 @@ PACKAGES = (
 
 
 def provenance(
-    *, profile: dict[str, Any], cohort: dict[str, Any], device: str, precision: str, seed: int
+    *,
+    profile: dict[str, Any],
+    cohort: dict[str, Any],
+    device: str,
+    precision: str,
+    seed: int,
+    starts: list[dict[str, str]] | None = None,
 ) -> dict[str, Any]:
     """Tell where a run's numbers come from.
 
@@ -34,6 +40,8 @@ def provenance(
         Of the trainings.
     seed : int
         Of every generator.
+    starts : list of dict, optional
+        Of `starts.start.origins_of`.
 
     Returns
     -------
@@ -52,6 +60,7 @@ def provenance(
         "seed": seed,
         "profile": profile,
         "cohort": cohort,
+        "starts": starts or [],
         "begun": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 

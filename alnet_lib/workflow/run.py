@@ -28,6 +28,7 @@ from alnet_lib.experiments.preparation import Setup
 from alnet_lib.figures import display, tables
 from alnet_lib.figures.style import save
 from alnet_lib.imaging.pixels import pixel_array
+from alnet_lib.networks.starts.start import origins_of
 from alnet_lib.paper.items import ITEMS
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.training.device import resolve_device
@@ -118,9 +119,10 @@ class Run:
             "content_hash": cohort.content_hash,
         }
         profile = self.profile
+        starts = {name: profile.start_of(name) for name in profile.networks}
         provenance.write_provenance(
             self.dir, profile=profile.model_dump(), cohort=about, device=self.device, precision=profile.precision,
-            seed=profile.seed,
+            seed=profile.seed, starts=origins_of(starts, profile.weights_dir),
         )  # fmt: skip
 
     def cohort(self) -> Cohort:

@@ -72,3 +72,9 @@ def test_a_start_is_one_name_or_one_for_each_network():
     assert Profile.load("paper").start_of("vgg16") == "imagenet"
     with pytest.raises(ValueError, match="no `default`"):
         Profile(**{**quick.model_dump(), "start": {"vgg16": "imagenet"}})
+
+
+def test_every_network_that_a_profile_trains_is_named_once():
+    assert Profile.load("paper").networks == ["vgg16", "vgg19", "resnet101", "densenet121", "senet154"]
+    assert "squeezenet1_1" in Profile.load("quick", "jhu_apl").networks
+    assert "squeezenet1_1" not in Profile.load("quick").networks

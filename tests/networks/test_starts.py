@@ -253,3 +253,17 @@ def test_a_model_of_a_hub_of_another_network_is_refused(hub):
 def test_a_hub_that_cannot_be_reached_is_named(hub):
     with pytest.raises(imagenet.WeightsError, match=r"hf-hub:someone/else is not at hand.*no network"):
         build("hf-hub:someone/else", name="test_vit", size=64)
+
+
+def test_a_starts_fingerprint_follows_its_content_and_origins_name_every_network(donor, written, shipped):
+    before = start.fingerprint(str(written), NAME)
+    assert start.fingerprint("random", NAME) == "random" and before.startswith(str(written))
+    files.write(written, donor, **ABOUT | {"method": "otherwise"})
+    assert start.fingerprint(str(written), NAME) != before
+    with pytest.raises(StartError, match="there is no such start"):
+        start.fingerprint("gone.safetensors", NAME)
+    found = start.origins_of({NAME: "cells", "vgg16": "random"})
+    assert [(one["network"], one["start"], one["licence"]) for one in found] == [
+        (NAME, "cells", "MIT"), ("vgg16", "random", ""),
+    ]  # fmt: skip
+    assert found[0]["sha256"] == files.digest(start.shipped(NAME))

@@ -5,7 +5,8 @@ A profile names a start for each network; what it is, where it comes from and it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from alnet_lib.networks.architectures import ARCHITECTURES
@@ -209,3 +210,47 @@ def describe(start: str, network: str, weights_dir: str = "") -> Origin:
     if about.network != network:
         raise StartError(f"{path} is a start of {about.network}, not of {network}")
     return Origin(start, network, path.name, files.digest(path), about.licence, about.trained_on, about.method)
+
+
+def origins_of(chosen: Mapping[str, str], weights_dir: str = "") -> list[dict[str, str]]:
+    """Tell where the weights of several networks come from, for a run's provenance.
+
+    Parameters
+    ----------
+    chosen : mapping of str to str
+        Network to the name of its start.
+    weights_dir : str
+        The profile's folder of weight files.
+
+    Returns
+    -------
+    list of dict
+        The fields of `Origin`, one a network.
+
+    Raises
+    ------
+    StartError, alnet_lib.networks.starts.imagenet.WeightsError
+        A start that does not exist, or whose file is damaged.
+    """
+    return [asdict(describe(start, network, weights_dir)) for network, start in chosen.items()]
+
+
+def fingerprint(start: str, network: str) -> str:
+    """Name a start so that the name changes with the content of its file.
+
+    Parameters
+    ----------
+    start : str
+        A name of `MEANING`.
+    network : str
+        Name of the architecture.
+
+    Raises
+    ------
+    StartError
+        There is no such start.
+    """
+    path = path_of(start, network)
+    if path is not None and not path.is_file():
+        raise StartError(f"{path}: there is no such start")
+    return start if path is None else f"{start} {files.digest(path)}"

@@ -213,13 +213,20 @@ def _licences(run_dir: Path, about: Mapping[str, Any]) -> list[tuple[str, str]]:
     images = "; ".join(f"{name}: {SOURCES[name].licence}" for name in sources if name in SOURCES)
     if not images and file.is_file():
         images = json.loads(file.read_text(encoding="utf-8")).get("licence", "")
+    kit = [("This kit, its tables, figures and pages", "MIT"), ("Images", images or "unknown")]
+    if origins := about.get("starts"):
+        each = [
+            f"{one['network']}: {one['start']}" + (f" ({one['licence']})" if one["licence"] else "") for one in origins
+        ]
+        taught = sorted({f"{one['start']}: trained on {one['trained_on']}" for one in origins})
+        said = f"{', '.join(each)}. {'; '.join(taught)}"
+        return [*kit, ("Start of the networks", said)]
     # Older runs call it `weights`.
     start = profile.get("start", profile.get("weights", "unknown"))
     start = ", ".join(f"{name} {of}" for name, of in start.items()) if isinstance(start, dict) else str(start)
     said = f"{start}; `alnet starts describe` names its licence"
     return [
-        ("This kit, its tables, figures and pages", "MIT"),
-        ("Images", images or "unknown"),
+        *kit,
         ("Start of the networks", said if start not in ("none", "random") else "random weights, no licence"),
     ]
 
