@@ -141,7 +141,7 @@ class _Cost:
         self.thread = threading.Thread(target=self._loop, daemon=True)
 
     def __enter__(self) -> None:
-        self.before, self.began = self._used(), time.perf_counter()
+        self.before, self.there, self.began = self._used(), self._finished(), time.perf_counter()
         self.thread.start()
 
     def __exit__(self, *_: object) -> None:
@@ -149,12 +149,18 @@ class _Cost:
         self.thread.join()
         spent = sum(used - self.before.get(process, 0.0) for process, used in self.spent.items())
         wall = time.perf_counter() - self.began
+        if self._finished() == self.there:
+            return  # Nothing was out of date: there is no work to be told.
         provenance.add_cost(self.run_dir, spent, wall)
         print(f"{spent:,.0f} s of processor time (user and system), {wall:,.0f} s from start to end", file=sys.stderr)
 
     def _loop(self) -> None:
         while not self.stop.wait(self.every):
             self.spent |= self._used()
+
+    def _finished(self) -> dict[Path, float]:
+        """Steps and report that are done, and when."""
+        return {path: _modified(path) for path in [*self.run_dir.glob("done/*"), self.run_dir / "report/index.html"]}
 
     def _used(self) -> dict[tuple[int, float], float]:
         found = {}

@@ -16,6 +16,8 @@ def test_a_run_records_the_processor_time_of_its_children(tmp_path, monkeypatch,
         # A grandchild burns the time and is not waited for, as a kernel that is told to stop.
         inner = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {BUSY!r}]); time.sleep(2)"
         module.subprocess.run([sys.executable, "-c", inner], check=True)
+        (run_dir / "done").mkdir(exist_ok=True)
+        (run_dir / "done" / f"step-{len(provenance.costs(run_dir))}.json").touch()
         return 0
 
     monkeypatch.setattr(module, "_run", run)
@@ -30,7 +32,9 @@ def test_a_run_records_the_processor_time_of_its_children(tmp_path, monkeypatch,
 def test_results_that_are_there_get_the_cost_and_a_dry_run_costs_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_run", lambda command, run_dir, grace: 0)
     recorder.collect(tmp_path)
-    module.reproduce(tmp_path, cohort="synthetic", profile="smoke", dry_run=True)
+    for dry_run in (True, False):
+        # What was up to date costs nothing worth telling either.
+        module.reproduce(tmp_path, cohort="synthetic", profile="smoke", dry_run=dry_run)
     assert provenance.costs(tmp_path) == []
     provenance.add_cost(tmp_path, 12.34, 5.0)
     kept = json.loads((tmp_path / "results.json").read_text())["provenance"]["costs"]
