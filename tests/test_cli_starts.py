@@ -4,6 +4,7 @@ import pytest
 import torch
 from command import alnet_here
 
+from alnet_lib.core.integrity.index import digest_of
 from alnet_lib.experiments.transfer import making
 from alnet_lib.networks import building
 from alnet_lib.networks.starts import files, start
@@ -30,7 +31,7 @@ def test_starts_are_listed_with_the_networks_of_cells(cells):
 def test_a_start_is_described(cells):
     for arguments in (["cells"], ["cells", "--network", "resnet_miniature"], [cells]):
         shown = alnet_here("starts", "describe", *arguments)
-        assert shown.exit_code == 0 and files.digest(cells) in shown.stdout
+        assert shown.exit_code == 0 and digest_of(cells) in shown.stdout
         assert "licence: MIT" in shown.stdout and "method: by hand" in shown.stdout
         assert "trained on: drawn" in shown.stdout and "\x1b" not in shown.stdout
     assert "nothing is transferred" in alnet_here("starts", "describe", "random").stdout

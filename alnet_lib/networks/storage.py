@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from alnet_lib.core.files import atomic_path, write_json
+from alnet_lib.core.integrity.index import digest_of
 from alnet_lib.networks.building import build
 from alnet_lib.networks.network import Network, Preprocessing
 
@@ -88,7 +88,7 @@ def save_network(
             history.to_csv(temporary, index=False)
     with atomic_path(path) as temporary:
         save_file({k: v.contiguous().cpu() for k, v in network.state_dict().items()}, temporary)
-        digest = _digest(temporary)
+        digest = digest_of(temporary)
     write_json(
         path.with_suffix(".json"),
         {
@@ -128,7 +128,7 @@ def load_network(path: Path) -> tuple[Network, dict[str, Any]]:
         if not file.is_file():
             raise FileNotFoundError(f"{file} is missing")
     settings = _described(about)
-    if settings.get(DIGEST) and _digest(path) != settings[DIGEST]:
+    if settings.get(DIGEST) and digest_of(path) != settings[DIGEST]:
         raise DamagedModel(f"{path} is damaged: its SHA-256 is not the one in {about.name}")
     network = _built(about, settings)
     try:
@@ -139,11 +139,6 @@ def load_network(path: Path) -> tuple[Network, dict[str, Any]]:
         raise DamagedModel(f"{path} does not fit {about.name}, one of them is damaged: {what}")
     network.load_state_dict(weights)
     return network.eval(), settings
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _described(about: Path) -> dict[str, Any]:

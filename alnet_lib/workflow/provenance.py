@@ -111,7 +111,7 @@ def notebook_seconds(run_dir: Path) -> dict[str, float]:
     seconds = {}
     for path in sorted((run_dir / "notebooks").glob("*.ipynb")):
         with reading(path):
-            about = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
+            about = _json(path)["metadata"].get("papermill", {})
         if about.get("duration"):
             seconds[path.stem] = round(about["duration"], 1)
     return seconds
@@ -131,7 +131,11 @@ def costs(run_dir: Path) -> list[dict[str, float]]:
         `processor_seconds` (user and system, of all its processes) and `wall_seconds`, in the order of the work; empty
         where nothing was recorded.
     """
-    return kept(run_dir / "costs.json", lambda file: json.loads(file.read_text(encoding="utf-8"))) or []
+    return kept(run_dir / "costs.json", _json) or []
+
+
+def _json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def add_cost(run_dir: Path, processor_seconds: float, wall_seconds: float) -> None:
@@ -147,8 +151,9 @@ def add_cost(run_dir: Path, processor_seconds: float, wall_seconds: float) -> No
         From its start to its end.
     """
     own = {"processor_seconds": round(processor_seconds, 1), "wall_seconds": round(wall_seconds, 1)}
-    write_json(run_dir / "costs.json", [*costs(run_dir), own])
+    every = [*costs(run_dir), own]
+    write_json(run_dir / "costs.json", every)
     results = run_dir / "results.json"
-    if content := kept(results, lambda file: json.loads(file.read_text(encoding="utf-8"))):
-        content["provenance"]["costs"] = costs(run_dir)
+    if content := kept(results, _json):
+        content["provenance"]["costs"] = every
         write_json(results, content)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from alnet_lib.core.integrity.index import digest_of
 from alnet_lib.experiments.transfer import making, teaching_cells
 from alnet_lib.experiments.transfer.distillation import Recipe
 from alnet_lib.experiments.transfer.making import deepened, make_cells
@@ -44,7 +45,7 @@ def test_the_same_seed_makes_the_same_file(teacher, tmp_path):
     assert one.read_bytes() == two.read_bytes() and (8, 8) in seen and (2, 2) in seen
     described, tensors = files.read(one)
     assert described.trained_on == "8 drawn cells" and described.sizes == (32, 224) and described.licence == "MIT"
-    assert files.digest(teacher) in described.method and str(teacher.parent) not in described.model_dump_json()
+    assert digest_of(teacher) in described.method and str(teacher.parent) not in described.model_dump_json()
     assert "--teacher teacher.h5 --out DIR --steps 2 --drawn 8" in described.origin
     files.check(one)
     network = building.build("resnet_miniature", tuple("abc"), 48, start=str(one))

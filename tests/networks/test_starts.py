@@ -9,6 +9,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from alnet_lib.core.integrity.index import digest_of
 from alnet_lib.networks import building, storage
 from alnet_lib.networks.starts import files, imagenet, start
 from alnet_lib.networks.starts.files import StartError
@@ -191,7 +192,7 @@ def test_cells_without_their_checksum_are_refused_and_others_sums_are_kept(shipp
     other = shipped.with_name("other.safetensors")
     other.write_bytes(b"x")
     listed = files.note_sums([other])
-    assert files.sums(listed.parent) == {path.name: files.digest(path) for path in (shipped, other)}
+    assert files.sums(listed.parent) == {path.name: digest_of(path) for path in (shipped, other)}
     listed.unlink()
     with pytest.raises(StartError, match="SHA256SUMS beside it does not list it"):
         build("cells")
@@ -266,4 +267,4 @@ def test_a_starts_fingerprint_follows_its_content_and_origins_name_every_network
     assert [(one["network"], one["start"], one["licence"]) for one in found] == [
         (NAME, "cells", "MIT"), ("vgg16", "random", ""),
     ]  # fmt: skip
-    assert found[0]["sha256"] == files.digest(start.shipped(NAME))
+    assert found[0]["sha256"] == digest_of(start.shipped(NAME))

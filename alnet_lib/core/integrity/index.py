@@ -184,11 +184,10 @@ def of(path: str | os.PathLike[str]) -> tuple[Index, str] | None:
     tuple or None
         The index, read to its end, and the path relative to its folder; None where no folder above has one.
     """
-    file = Path(os.path.abspath(path))
-    for folder in file.parents:
-        if (folder / INDEX).is_file():
-            return _open.setdefault(folder, Index(folder)).refresh(), file.relative_to(folder).as_posix()
-    return None
+    if (found := _home(path)) is None:
+        return None
+    folder, relative = found
+    return _open.setdefault(folder, Index(folder)).refresh(), relative
 
 
 def record(path: str | os.PathLike[str], content: Path | None = None) -> None:
@@ -201,7 +200,7 @@ def record(path: str | os.PathLike[str], content: Path | None = None) -> None:
     content : Path, optional
         Where its content is now, if it is to be renamed.
     """
-    if found := _found(path):
+    if (found := _home(path)) and not passing(found[1]):
         content = content or Path(path)
         stat = content.stat()
         entry = Entry(stat.st_size, stat.st_mtime_ns, digest_of(content), os.environ.get(STEP, ""))
@@ -236,11 +235,11 @@ def passing(path: str) -> bool:
     return hidden or in_scratch or first in PASSING
 
 
-def _found(path: str | os.PathLike[str]) -> tuple[Path, str] | None:
+def _home(path: str | os.PathLike[str]) -> tuple[Path, str] | None:
+    """The nearest folder above a file that has an index, and the file's path in it."""
     file = Path(os.path.abspath(path))
     folder = next((folder for folder in file.parents if (folder / INDEX).is_file()), None)
-    relative = file.relative_to(folder).as_posix() if folder else ""
-    return (folder, relative) if folder and not passing(relative) else None
+    return (folder, file.relative_to(folder).as_posix()) if folder else None
 
 
 def _append(folder: Path, path: str, entry: Entry) -> None:

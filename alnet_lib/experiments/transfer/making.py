@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from alnet_lib.core.integrity.index import digest_of
 from alnet_lib.core.progress import Progress
 from alnet_lib.experiments.transfer import teaching_cells
 from alnet_lib.experiments.transfer.distillation import TEACHER_SIZE, Recipe, distil, views
@@ -199,7 +200,7 @@ def _about(
         "trained_on": " and ".join(f"{len(own):,} {name}" for name, own in cells.items()),
         "method": (
             f"distillation without labels: the maps of {teacher.name} with ImageNet weights ({teacher_file.name}, "
-            f"SHA-256 {files.digest(teacher_file)}) over {recipe.steps:,} steps of {recipe.batch_size} cells, "
+            f"SHA-256 {digest_of(teacher_file)}) over {recipe.steps:,} steps of {recipe.batch_size} cells, "
             f"seed {recipe.seed}, drawn cells from seed {seed}"
         ),
         "licence": LICENCE,

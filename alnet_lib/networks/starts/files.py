@@ -5,7 +5,6 @@ safetensors keeps a header of text beside the tensors, so that a start is one fi
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from alnet_lib.core.files import atomic_path, write_text
+from alnet_lib.core.integrity.index import digest_of
 from alnet_lib.networks.network import Network, Preprocessing
 
 HEADER = "alnet_start"
@@ -134,18 +134,6 @@ def _not_finite(tensors: dict[str, Tensor]) -> str:
     return next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), "")
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, as `sha256sum` prints it.
-
-    Parameters
-    ----------
-    path : Path
-        Of the file.
-    """
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def sums(folder: Path) -> dict[str, str]:
     """Read the checksums of a folder of starts.
 
@@ -178,7 +166,7 @@ def note_sums(paths: Sequence[Path]) -> Path:
         The list.
     """
     listed = paths[0].parent / SUMS
-    known = sums(listed.parent) | {path.name: digest(path) for path in paths}
+    known = sums(listed.parent) | {path.name: digest_of(path) for path in paths}
     write_text(listed, "".join(f"{known[name]}  {name}\n" for name in sorted(known)))
     return listed
 
@@ -199,7 +187,7 @@ def check(path: Path) -> None:
     known = sums(path.parent).get(path.name)
     if known is None:
         raise StartError(f"{path} cannot be checked: {SUMS} beside it does not list it")
-    if digest(path) != known:
+    if digest_of(path) != known:
         raise StartError(f"{path} is damaged: its SHA-256 is not that of {SUMS}; install the kit again")
 
 

@@ -7,7 +7,6 @@ falls back silently to a random start.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor
 
+from alnet_lib.core.integrity.index import digest_of
 from alnet_lib.networks import timm_body
 from alnet_lib.networks.architectures import ARCHITECTURES, architecture, senet
 from alnet_lib.networks.network import CAFFE, Network, Preprocessing
@@ -102,9 +102,7 @@ def find(name: str, weights_dir: str = "") -> Path | None:
         path = folder / filename
         if path.is_file():
             expected = path.stem.rsplit("-", 1)[-1]
-            with open(path, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if not digest.startswith(expected):
+            if not digest_of(path).startswith(expected):
                 raise WeightsError(
                     f"{path} is damaged: its SHA-256 does not begin with {expected}; delete it and try again"
                 )

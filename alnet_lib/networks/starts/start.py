@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from alnet_lib.core.integrity.index import digest_of
 from alnet_lib.networks.architectures import ARCHITECTURES
 from alnet_lib.networks.network import Network
 from alnet_lib.networks.starts import files, imagenet
@@ -203,13 +204,13 @@ def describe(start: str, network: str, weights_dir: str = "") -> Origin:
         method = "supervised, 1,000 classes"
         if found is None:
             return Origin(start, network, trained_on="ImageNet", method=method)
-        return Origin(start, network, found.name, files.digest(found), imagenet.licence(found), "ImageNet", method)
+        return Origin(start, network, found.name, digest_of(found), imagenet.licence(found), "ImageNet", method)
     if (path := path_of(start, network)) is None:
         return Origin(start, network, trained_on="see the model's card on the hub", method="")
     about = files.read(path)[0]
     if about.network != network:
         raise StartError(f"{path} is a start of {about.network}, not of {network}")
-    return Origin(start, network, path.name, files.digest(path), about.licence, about.trained_on, about.method)
+    return Origin(start, network, path.name, digest_of(path), about.licence, about.trained_on, about.method)
 
 
 def origins_of(chosen: Mapping[str, str], weights_dir: str = "") -> list[dict[str, str]]:
@@ -253,4 +254,4 @@ def fingerprint(start: str, network: str) -> str:
     path = path_of(start, network)
     if path is not None and not path.is_file():
         raise StartError(f"{path}: there is no such start")
-    return start if path is None else f"{start} {files.digest(path)}"
+    return start if path is None else f"{start} {digest_of(path)}"
