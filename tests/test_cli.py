@@ -10,7 +10,7 @@ from alnet_lib.cli import app
 def alnet(monkeypatch):
     """Call the command with arguments."""
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("alnet_lib.cli.console.width", 200, raising=False)
+    monkeypatch.setattr("alnet_lib.cli.printing.console.width", 200, raising=False)
     return lambda *arguments: CliRunner().invoke(app, [str(part) for part in arguments])
 
 
