@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,8 +25,10 @@ from alnet_lib.cohorts.splitting import by_patient
 from alnet_lib.cohorts.synthetic import twin
 from alnet_lib.cohorts.validation import validated
 from alnet_lib.core.arguments import cohort_folders
-from alnet_lib.core.profile import Profile
-from alnet_lib.core.progress import Progress
+
+if TYPE_CHECKING:
+    from alnet_lib.core.profile import Profile
+    from alnet_lib.core.progress import Progress
 
 __all__ = ["SOURCES", "Cohort", "CohortError", "build", "listed", "read", "resolve", "table"]
 

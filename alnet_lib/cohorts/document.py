@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from alnet_lib.cohorts.adapters.source import Source
+from typing import TYPE_CHECKING
+
 from alnet_lib.cohorts.building import listed
 from alnet_lib.cohorts.schema import manifest_schema
+
+if TYPE_CHECKING:
+    from alnet_lib.cohorts.adapters.source import Source
 
 _HEAD = """<!-- Written by `python -m alnet_lib.cohorts > docs/cohorts.md`; edit the adapters, not this file. -->
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,12 @@ import pandas as pd
 from alnet_lib.cohorts.manifest import Cohort, CohortError
 from alnet_lib.cohorts.schema import findings, manifest_schema
 from alnet_lib.core.files import sha256
-from alnet_lib.core.progress import Progress
 from alnet_lib.core.vocabulary import KINDS, MANIFEST_COLUMNS
 from alnet_lib.imaging import decoding
 from alnet_lib.imaging.decoding import CROP_COLUMNS
+
+if TYPE_CHECKING:
+    from alnet_lib.core.progress import Progress
 
 WIDEST_FIELD = 5
 """Largest field of view, as a multiple of the image's longer side: what lies outside is filled by reflection."""

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,10 +19,12 @@ from alnet_lib.diagnosis.prediction import add_probabilities
 from alnet_lib.diagnosis.tasks import MODULES, ModuleSpec
 from alnet_lib.diagnosis.verdict import MIN_CELLS, Diagnosis, Refused, decide
 from alnet_lib.imaging.decoding import ImageError, decode, resize
-from alnet_lib.networks.network import Network
 from alnet_lib.networks.storage import DIGEST, DamagedModel, load_network
 from alnet_lib.training.device import resolve_device
 from alnet_lib.training.options import Options
+
+if TYPE_CHECKING:
+    from alnet_lib.networks.network import Network
 
 OneImage: TypeAlias = str | Path | Image.Image | np.ndarray
 Images: TypeAlias = str | Path | Iterable[OneImage]

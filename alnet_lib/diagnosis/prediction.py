@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from alnet_lib.core.progress import Progress
 from alnet_lib.core.vocabulary import TO_MODULE_1
 from alnet_lib.diagnosis.eligibility import eligible
 from alnet_lib.diagnosis.tasks import MODULES, ModuleSpec
-from alnet_lib.networks.network import Network
 from alnet_lib.training.inference import class_probabilities
-from alnet_lib.training.options import Options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from alnet_lib.core.progress import Progress
+    from alnet_lib.networks.network import Network
+    from alnet_lib.training.options import Options
 
 
 def add_probabilities(

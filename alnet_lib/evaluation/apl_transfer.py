@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from alnet_lib.core.outcomes import Unavailable, if_available
-from alnet_lib.experiments.transfer.cross_validation import Judged
 from alnet_lib.experiments.transfer.patients import DISCOVERY
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import auc
+
+if TYPE_CHECKING:
+    from alnet_lib.experiments.transfer.cross_validation import Judged
 
 PUBLISHED = (
     "Published: MILLIE (2023) reports an AUC of 0.94 +- 0.04, a mean of folds, on what is very likely the same patients"

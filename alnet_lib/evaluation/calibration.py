@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,9 @@ from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.diagnosis.tasks import MODULE_1
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import calibration, intervals
-from alnet_lib.statistics.intervals import Interval
+
+if TYPE_CHECKING:
+    from alnet_lib.statistics.intervals import Interval
 
 PARTS = {"test": "testing", "external": "all external"}
 """Name of a part in keys -> in words; a single site has its own name."""

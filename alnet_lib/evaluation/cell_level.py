@@ -6,24 +6,26 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from alnet_lib.core.outcomes import Unavailable, if_available
-from alnet_lib.core.profile import Profile
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULE_2, MODULES, ModuleSpec
-from alnet_lib.experiments.datasets import CellImages, fit_and_validation, labelled
-from alnet_lib.experiments.module_training import Trained
-from alnet_lib.experiments.preparation import Setup
 from alnet_lib.paper import printed
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import classification, intervals
-from alnet_lib.statistics.intervals import Interval
-from alnet_lib.training import inference
-from alnet_lib.training.data import Images
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from alnet_lib.core.profile import Profile
+    from alnet_lib.experiments.datasets import CellImages
+    from alnet_lib.experiments.module_training import Trained
+    from alnet_lib.experiments.preparation import Setup
+    from alnet_lib.statistics.intervals import Interval
+    from alnet_lib.training.data import Images
 
 MATRIX = {"module_1": "table_07a", "module_2": "table_07b"}
 """Module -> the printed table with its confusion matrix."""
@@ -153,6 +155,8 @@ def judge_validation(
     Judged or Unavailable
         As `judge`.
     """
+    from alnet_lib.experiments.datasets import fit_and_validation
+
     if not spec.predicts(cells):
         return Unavailable(spec.lacking(cells))
     _, held = fit_and_validation(data, spec, profile)
@@ -353,6 +357,8 @@ def table_5(setup: Setup, networks: Mapping[str, Trained | Unavailable]) -> Resu
         `difference` (percentage points), `low`, `high`, `ci`, `patients`, `n` (testing cells). Unavailable where a
         network was not trained, or without a testing blast.
     """
+    from alnet_lib.experiments.datasets import fit_and_validation, labelled
+
     rows: dict[str, dict[str, Any]] = {}
     values, right = [], []
     for backbone, trained in networks.items():
@@ -382,5 +388,7 @@ def table_5(setup: Setup, networks: Mapping[str, Trained | Unavailable]) -> Resu
 
 def _correct(trained: Trained, images: Images, setup: Setup) -> np.ndarray:
     """Whether a network predicts each image correctly, bool (n,)."""
+    from alnet_lib.training import inference
+
     probability = inference.predict(trained.network, images, trained.options, batch=setup.profile.prediction_batch)
     return probability.argmax(1) == images.labels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,11 @@ from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.tasks import MODULE_2, MODULES
 from alnet_lib.evaluation.cell_level import predictions_of
 from alnet_lib.evaluation.smear_level import end_to_end
-from alnet_lib.experiments.datasets import CellImages
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import classification, intervals
+
+if TYPE_CHECKING:
+    from alnet_lib.experiments.datasets import CellImages
 
 _EXTERNAL_IDS = {
     ("1", "Blasts"): "text.external.module_1.accuracy",

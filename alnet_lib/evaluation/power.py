@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
 from alnet_lib.core.outcomes import Unavailable
-from alnet_lib.core.profile import Profile
-from alnet_lib.diagnosis.aggregation import AggregationRule
 from alnet_lib.diagnosis.tasks import MODULE_1
 from alnet_lib.evaluation import apl, smear_level
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import auc
 from alnet_lib.statistics.intervals import MINIMUM_PATIENTS, TAIL, behind, clusters
+
+if TYPE_CHECKING:
+    from alnet_lib.core.profile import Profile
+    from alnet_lib.diagnosis.aggregation import AggregationRule
 
 POWER = 0.8
 SIMULATIONS, MOST_DRAWS = 1000, 4_000_000

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,13 +15,15 @@ import pandas as pd
 from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.core.vocabulary import DIAGNOSES, MODULE_1_CLASSES, NON_APL, UNKNOWN, VERDICTS
 from alnet_lib.diagnosis import aggregation
-from alnet_lib.diagnosis.aggregation import AggregationRule
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULE_2
 from alnet_lib.paper import printed as paper
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import classification, intervals, roc
 from alnet_lib.statistics.auc import auc
-from alnet_lib.statistics.intervals import Interval
+
+if TYPE_CHECKING:
+    from alnet_lib.diagnosis.aggregation import AggregationRule
+    from alnet_lib.statistics.intervals import Interval
 
 SMEAR_CLASSES = {
     "lymphocyte": "Control (LY)",

@@ -16,24 +16,26 @@ trainings' mean correctness) and over trainings (their spread).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from alnet_lib.cohorts.splitting import by_patient
 from alnet_lib.core.outcomes import Unavailable
-from alnet_lib.core.profile import Training
 from alnet_lib.diagnosis import aggregation
 from alnet_lib.diagnosis.eligibility import eligible
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULES
 from alnet_lib.experiments.datasets import labelled
 from alnet_lib.experiments.module_training import fitted
-from alnet_lib.experiments.preparation import Setup
 from alnet_lib.networks.starts.start import RANDOM
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import intervals
 from alnet_lib.training import inference
+
+if TYPE_CHECKING:
+    from alnet_lib.core.profile import Training
+    from alnet_lib.experiments.preparation import Setup
 
 
 @dataclass(frozen=True)

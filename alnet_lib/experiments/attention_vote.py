@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from alnet_lib.core.outcomes import Unavailable, if_available
-from alnet_lib.core.profile import LearnedVote, Profile
 from alnet_lib.core.vocabulary import DIAGNOSES
 from alnet_lib.diagnosis import aggregation
 from alnet_lib.diagnosis.eligibility import eligible
 from alnet_lib.diagnosis.tasks import MODULE_2, MODULES, ModuleSpec
-from alnet_lib.experiments.preparation import Setup
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import intervals
+
+if TYPE_CHECKING:
+    from alnet_lib.core.profile import LearnedVote, Profile
+    from alnet_lib.experiments.preparation import Setup
 
 FLOOR = 1e-6
 """Probabilities below it count as it: a logarithm needs one, and float32 knows them no better."""

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -31,13 +31,15 @@ from alnet_lib.experiments.datasets import labelled, planned, validation_split
 from alnet_lib.experiments.preparation import Setup, begin, engine_hash, options, training_key
 from alnet_lib.imaging import augmentation
 from alnet_lib.networks.architectures import title
-from alnet_lib.networks.network import Network
 from alnet_lib.networks.starts.start import fingerprint
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.training import fitting, inference, learning_rate_range
-from alnet_lib.training.data import Images
 from alnet_lib.training.feature_cache import FrozenMaps
-from alnet_lib.training.options import Options
+
+if TYPE_CHECKING:
+    from alnet_lib.networks.network import Network
+    from alnet_lib.training.data import Images
+    from alnet_lib.training.options import Options
 
 WHOLE = 5
 """Fine-tuned blocks of a training of the whole network."""

@@ -11,36 +11,30 @@ import tempfile
 import time
 import warnings
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.feature_selection import SelectKBest, mutual_info_classif
-from sklearn.impute import SimpleImputer
-from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold
-from sklearn.naive_bayes import GaussianNB
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 
 from alnet_lib.core.files import atomic_path
 from alnet_lib.core.outcomes import Unavailable, if_available
-from alnet_lib.core.profile import Classical
 from alnet_lib.core.vocabulary import CELL_GROUPS
 from alnet_lib.diagnosis.eligibility import eligible
 from alnet_lib.diagnosis.tasks import SIX_CLASSES, ModuleSpec
-from alnet_lib.experiments.datasets import described
-from alnet_lib.experiments.preparation import Setup
 from alnet_lib.imaging import handcrafted
-from alnet_lib.imaging.decoding import Crop
 from alnet_lib.paper.values import Result
 from alnet_lib.statistics import classification
-from alnet_lib.statistics.intervals import Interval
+
+if TYPE_CHECKING:
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import Pipeline
+
+    from alnet_lib.core.profile import Classical
+    from alnet_lib.experiments.preparation import Setup
+    from alnet_lib.imaging.decoding import Crop
+    from alnet_lib.statistics.intervals import Interval
 
 ROWS = "comparison/classical/rows.parquet"
 """Where `compare` leaves its rows, below the setup's folder."""
@@ -48,14 +42,27 @@ ROWS = "comparison/classical/rows.parquet"
 KEPT = ["patient_id", "smear_id", "smear_known", "site"]
 """Columns of a cohort that intervals over patients read."""
 
-METHODS: dict[str, tuple[Any, dict[str, list]]] = {
-    "LDA": (LinearDiscriminantAnalysis(solver="lsqr"), {"shrinkage": [None, "auto"]}),
-    "SVM": (SVC(class_weight="balanced"), {"C": [1, 10]}),
-    "RF": (RandomForestClassifier(300, class_weight="balanced_subsample", n_jobs=2), {"max_features": ["sqrt"]}),
-    "KNN": (KNeighborsClassifier(), {"n_neighbors": [5, 15]}),
-    "Bayes": (GaussianNB(), {"var_smoothing": [1e-9, 1e-2]}),
-}
-"""Name as in Table 12 -> classifier and the settings among which cross-validation chooses."""
+METHODS = ("LDA", "SVM", "RF", "KNN", "Bayes")
+"""Names of the classifiers, as in Table 12."""
+
+
+@cache
+def classifiers() -> dict[str, tuple[Any, dict[str, list]]]:
+    """Give each of METHODS its classifier and the settings among which cross-validation chooses."""
+    # scikit-learn is imported where it is used: most of those who import this module only read rows.
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.naive_bayes import GaussianNB
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.svm import SVC
+
+    return {
+        "LDA": (LinearDiscriminantAnalysis(solver="lsqr"), {"shrinkage": [None, "auto"]}),
+        "SVM": (SVC(class_weight="balanced"), {"C": [1, 10]}),
+        "RF": (RandomForestClassifier(300, class_weight="balanced_subsample", n_jobs=2), {"max_features": ["sqrt"]}),
+        "KNN": (KNeighborsClassifier(), {"n_neighbors": [5, 15]}),
+        "Bayes": (GaussianNB(), {"var_smoothing": [1e-9, 1e-2]}),
+    }
 
 
 class Method(Protocol):
@@ -200,17 +207,18 @@ def pipeline(method: str, seed: int) -> Pipeline:
     seed : int
         Of the selection and of the classifiers that draw.
     """
-    classifier = METHODS[method][0]
+    from sklearn.feature_selection import SelectKBest, mutual_info_classif
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    classifier = classifiers()[method][0]
     if "random_state" in classifier.get_params():
         classifier = classifier.set_params(random_state=seed)
-    return Pipeline(
-        [
-            ("impute", SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)),
-            ("scale", StandardScaler()),
-            ("select", SelectKBest(partial(mutual_info_classif, random_state=seed))),
-            ("classify", classifier),
-        ]
-    )
+    imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    selection = SelectKBest(partial(mutual_info_classif, random_state=seed))
+    steps = [("impute", imputer), ("scale", StandardScaler()), ("select", selection), ("classify", classifier)]
+    return Pipeline(steps)
 
 
 def search(
@@ -251,7 +259,9 @@ def search(
     GridSearchCV
         Fitted.
     """
-    grid = {f"classify__{name}": choices for name, choices in METHODS[method][1].items()}
+    from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold
+
+    grid = {f"classify__{name}": choices for name, choices in classifiers()[method][1].items()}
     grid["select__k"] = sorted({min(k, values.shape[1]) for k in selected})
     folds = min(folds, len(np.unique(groups)))
     rare = np.unique(labels, return_counts=True)[1].min() < folds
@@ -280,6 +290,8 @@ def compare(setup: Setup, features: pd.DataFrame) -> pd.DataFrame | Unavailable:
         are judged all the same. The seconds of the first method include the selection of features that all share.
         Unavailable as `judge`.
     """
+    from alnet_lib.experiments.datasets import described
+
     cells, rows = described(setup.data, features), []
     show = setup.progress("classical classifiers")
     with tempfile.TemporaryDirectory(prefix="alnet-") as memory:
@@ -361,6 +373,9 @@ def importance(setup: Setup, features: pd.DataFrame, count: int = 15) -> pd.Seri
     Series or Unavailable
         In nats, index the feature, largest first. Unavailable with fewer than two groups in training.
     """
+    from sklearn.feature_selection import mutual_info_classif
+    from sklearn.impute import SimpleImputer
+
     manifest, groups = setup.data.manifest, SIX_CLASSES.reference(setup.data.manifest)
     train = manifest["split"].eq("train") & groups.notna()
     if groups[train].nunique() < 2:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from sklearn.impute import SimpleImputer
@@ -13,9 +15,11 @@ from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.diagnosis.tasks import MODULE_1, SIX_CLASSES
 from alnet_lib.experiments import classical
 from alnet_lib.experiments.datasets import COLOUR_BINS, described
-from alnet_lib.experiments.preparation import Setup
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import classification
+
+if TYPE_CHECKING:
+    from alnet_lib.experiments.preparation import Setup
 
 TASKS = {"module 1": MODULE_1, "six groups": SIX_CLASSES}
 """Name in the table -> task."""

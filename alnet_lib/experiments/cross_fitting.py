@@ -10,21 +10,25 @@ Journal 21:C1 (2018).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from alnet_lib.core.files import atomic_path, sha256
 from alnet_lib.core.integrity.reading import kept
 from alnet_lib.core.outcomes import Unavailable, if_available
-from alnet_lib.core.profile import Profile, Training
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.eligibility import eligible
 from alnet_lib.diagnosis.prediction import add_probabilities
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULES, ModuleSpec
 from alnet_lib.experiments import module_training
 from alnet_lib.experiments.datasets import labelled
-from alnet_lib.experiments.preparation import Setup
 from alnet_lib.networks import architectures
+
+if TYPE_CHECKING:
+    from alnet_lib.core.profile import Profile, Training
+    from alnet_lib.experiments.preparation import Setup
 
 DEALS = 20
 """Deals of the patients that are tried until no fold holds all patients of a class."""

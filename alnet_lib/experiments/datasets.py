@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from alnet_lib.core.outcomes import Unavailable
-from alnet_lib.core.profile import Profile
-from alnet_lib.diagnosis.tasks import ModuleSpec
 from alnet_lib.training.data import Images, split_validation
+
+if TYPE_CHECKING:
+    from alnet_lib.core.profile import Profile
+    from alnet_lib.diagnosis.tasks import ModuleSpec
 
 PSEUDO_PATIENT_SIZE = 25
 """Images that count as one patient, for balanced sampling, where a source names none: about a patient's share."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,18 +13,20 @@ import pandas as pd
 from alnet_lib.core.integrity import index
 from alnet_lib.core.integrity.reading import kept
 from alnet_lib.core.outcomes import Unavailable
-from alnet_lib.core.profile import Profile, Training
 from alnet_lib.core.vocabulary import LABELS
-from alnet_lib.diagnosis.tasks import ModuleSpec
 from alnet_lib.experiments.datasets import fit_and_validation, planned
 from alnet_lib.experiments.preparation import Setup, begin, engine_hash, options, training_key
 from alnet_lib.imaging import augmentation
 from alnet_lib.networks import storage
-from alnet_lib.networks.network import Network
 from alnet_lib.networks.starts.start import fingerprint
 from alnet_lib.training import fitting, inference
-from alnet_lib.training.data import Images
-from alnet_lib.training.options import Options
+
+if TYPE_CHECKING:
+    from alnet_lib.core.profile import Profile, Training
+    from alnet_lib.diagnosis.tasks import ModuleSpec
+    from alnet_lib.networks.network import Network
+    from alnet_lib.training.data import Images
+    from alnet_lib.training.options import Options
 
 
 @dataclass

@@ -6,20 +6,23 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from alnet_lib.core.code import code_hash
-from alnet_lib.core.profile import Profile, Training
 from alnet_lib.core.progress import Progress, ProgressLine
-from alnet_lib.experiments.datasets import CellImages
-from alnet_lib.imaging import augmentation
 from alnet_lib.networks.building import build
-from alnet_lib.networks.network import Network
 from alnet_lib.networks.starts.random_start import start_from
 from alnet_lib.networks.starts.start import RANDOM
-from alnet_lib.training.data import Images
 from alnet_lib.training.options import Options
+
+if TYPE_CHECKING:
+    from alnet_lib.core.profile import Profile, Training
+    from alnet_lib.experiments.datasets import CellImages
+    from alnet_lib.imaging import augmentation
+    from alnet_lib.networks.network import Network
+    from alnet_lib.training.data import Images
 
 START_IMAGES = 64
 """Training images that a random start is fitted to."""

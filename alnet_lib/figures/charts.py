@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-import seaborn as sns
 
 from alnet_lib.core.outcomes import if_available
 from alnet_lib.core.vocabulary import LABELS, MODULE_1_CLASSES
@@ -22,6 +21,9 @@ from alnet_lib.figures.style import (
 )
 from alnet_lib.paper.values import Result
 from alnet_lib.statistics import classification
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @if_available
@@ -41,6 +43,8 @@ def confusion_heatmap(counts: pd.DataFrame | Result, title: str = "") -> Describ
     DescribedFigure
         A heat map.
     """
+    import seaborn as sns
+
     counts = given(counts, "counts")
     percent = classification.percent(counts)
     with style():

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.core.vocabulary import LABELS
-from alnet_lib.evaluation.calibration import Calibrated
 from alnet_lib.figures.style import (
     CLASS_COLOURS,
     COLUMN,
@@ -21,9 +19,14 @@ from alnet_lib.figures.style import (
     new_figure,
     style,
 )
-from alnet_lib.paper.values import Result
-from alnet_lib.statistics.roc import Curve, MulticlassRoc
 from alnet_lib.training import learning_rate_range
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from alnet_lib.evaluation.calibration import Calibrated
+    from alnet_lib.paper.values import Result
+    from alnet_lib.statistics.roc import Curve, MulticlassRoc
 
 _COLOURS = [OKABE_ITO[name] for name in ("vermillion", "blue", "green", "purple", "orange", "black")]
 

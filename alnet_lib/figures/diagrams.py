@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 from torch import nn
 
@@ -14,7 +13,11 @@ from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.aggregation import OF_MODULE_1, OF_MODULE_2
 from alnet_lib.figures.style import CLASS_COLOURS, PAGE, DescribedFigure, new_figure, style
 from alnet_lib.networks.architectures import title
-from alnet_lib.networks.network import Network
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from alnet_lib.networks.network import Network
 
 
 def _box(

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from alnet_lib.core.outcomes import if_available
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.aggregation import MajorityAboveThreshold, vote
 from alnet_lib.diagnosis.tasks import MODULE_1, ModuleSpec
 from alnet_lib.evaluation.explanation.attribution import grad_cam
-from alnet_lib.evaluation.explanation.augmentation import AugmentationExample
 from alnet_lib.evaluation.explanation.feature_maps import CellChoice, histogram_summary, to_grey
-from alnet_lib.experiments.datasets import CellImages
 from alnet_lib.figures.style import CLASS_COLOURS, COLUMN, PAGE, DescribedFigure, new_figure, note, style
 from alnet_lib.imaging.augmentation import to_float
 from alnet_lib.networks.activations import activations, papers_map
-from alnet_lib.networks.network import Network
 from alnet_lib.paper.values import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from alnet_lib.evaluation.explanation.augmentation import AugmentationExample
+    from alnet_lib.experiments.datasets import CellImages
+    from alnet_lib.networks.network import Network
 
 ERRORS_A_ROW = 6
 """Pictures in a row of `errors_figure`."""

@@ -7,17 +7,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import matplotlib.style
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from alnet_lib.core.files import atomic_path
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.paper.values import Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLUMN, PAGE = 85 / 25.4, 180 / 25.4
 """Widths in inches of one and of two journal columns."""

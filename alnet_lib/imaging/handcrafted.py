@@ -10,23 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import joblib
 import numpy as np
 import pandas as pd
 from filelock import FileLock
-from scipy import stats
 from skimage.feature import graycomatrix, graycoprops, local_binary_pattern
 from skimage.measure import regionprops
 from skimage.morphology import disk
 
 from alnet_lib.core.code import code_hash
 from alnet_lib.core.files import atomic_path, sha256
-from alnet_lib.core.progress import Progress
 from alnet_lib.core.resources import cores
 from alnet_lib.imaging import decoding, segmentation
 from alnet_lib.imaging.segmentation import WORKING_SIDE, Segmentation
+
+if TYPE_CHECKING:
+    from alnet_lib.core.progress import Progress
 
 REGIONS = ("nucleus", "cytoplasm")
 
@@ -203,12 +205,13 @@ def colour(pixels: np.ndarray, found: Segmentation) -> dict[str, float]:
         if len(values) < 8:
             table = np.full((4, len(CHANNELS)), np.nan)
         else:
-            centred = values - values.mean(0)
+            mean = values.mean(0, dtype=float)
+            centred = values - mean
             sd = centred.std(0)
             # A channel without any variation has neither skewness nor kurtosis; 0 says so without a hole.
-            with np.errstate(invalid="ignore", divide="ignore"):
-                shape = [np.nan_to_num(f(centred, axis=0)) for f in (stats.skew, stats.kurtosis)]
-            table = np.stack([values.mean(0), sd, *shape])
+            scaled = np.divide(centred, sd, out=np.zeros_like(centred), where=sd > 1e-7)
+            kurtosis = np.where(sd > 1e-7, (scaled**4).mean(0) - 3, 0)
+            table = np.stack([mean, sd, (scaled**3).mean(0), kurtosis])
         for c, channel in enumerate(CHANNELS):
             features |= {f"{region}_{channel}_{name}": table[s, c] for s, name in enumerate(STATISTICS)}
     return features
@@ -261,7 +264,8 @@ def _cooccurrence(green: np.ndarray, mask: np.ndarray, region: str) -> dict[str,
         for name in GLCM_PROPERTIES
         for i, d in enumerate(GLCM_OFFSETS)
     }
-    entropy = stats.entropy(inside[:, :, :, 0].reshape(-1, len(GLCM_OFFSETS)) + 1e-12, base=2)
+    share = inside[:, :, :, 0].reshape(-1, len(GLCM_OFFSETS))
+    entropy = -(share * np.log2(share, out=np.zeros_like(share), where=share > 0)).sum(0)
     return features | {f"{region}_glcm_entropy_{d}": entropy[i] for i, d in enumerate(GLCM_OFFSETS)}
 
 

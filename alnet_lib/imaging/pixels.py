@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from filelock import FileLock
@@ -13,8 +14,10 @@ from filelock import FileLock
 from alnet_lib.core.code import code_hash
 from alnet_lib.core.files import atomic_path, sha256
 from alnet_lib.core.integrity.reading import kept
-from alnet_lib.core.progress import Progress
 from alnet_lib.imaging.decoding import Crop, picture, resize
+
+if TYPE_CHECKING:
+    from alnet_lib.core.progress import Progress
 
 
 def pixel_array(

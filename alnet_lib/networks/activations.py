@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
-from alnet_lib.networks.network import Network
+if TYPE_CHECKING:
+    from alnet_lib.networks.network import Network
 
 PAPERS_MAP = (3, 1, 202)
 """Convolutional block, layer and map that Fig. 7B shows, counted from 1; the layer has 256 maps in VGG16."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from safetensors import SafetensorError
@@ -16,6 +15,9 @@ from alnet_lib.core.files import atomic_path, write_json
 from alnet_lib.core.integrity.index import digest_of
 from alnet_lib.networks.building import build
 from alnet_lib.networks.network import Network, Preprocessing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DIGEST = "sha256"
 """Entry of the description: SHA-256 of the file of weights, as `sha256sum` prints it."""

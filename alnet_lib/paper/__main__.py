@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from alnet_lib import paper
 from alnet_lib.paper.audit import summary
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def _show(frame: pd.DataFrame, title: str) -> Table:

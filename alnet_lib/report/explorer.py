@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.figures.pictures import cell_card, map_grid, smear_sheet
 from alnet_lib.figures.style import DescribedFigure, given
 from alnet_lib.networks import activations, storage
-from alnet_lib.paper.values import Result
-from alnet_lib.workflow.run import Run
 from alnet_lib.workflow.steps import TRAINING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from alnet_lib.paper.values import Result
+    from alnet_lib.workflow.run import Run
 
 
 @if_available

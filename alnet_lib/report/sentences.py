@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.text import escaped
-from alnet_lib.evaluation.audit.images import ScaleFinding
 from alnet_lib.evaluation.audit.shortcuts import SEEN
 from alnet_lib.paper.values import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from alnet_lib.evaluation.audit.images import ScaleFinding
 
 
 def scale_sentences(findings: Iterable[ScaleFinding]) -> list[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from alnet_lib.statistics import intervals
 from alnet_lib.statistics.intervals import MINIMUM_PATIENTS, TAIL, Interval
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 def _areas(y: np.ndarray, scores: np.ndarray, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, int]:

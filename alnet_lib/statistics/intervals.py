@@ -10,13 +10,16 @@ table, the formulas and the sources.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from scipy.special import betaincinv, stdtrit
 
 from alnet_lib.statistics.patients import MINIMUM_PATIENTS, Interval, behind, clusters, none
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 LEVEL = 0.95
 TAIL = (1 - LEVEL) / 2

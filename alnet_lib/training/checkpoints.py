@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import torch
 
 from alnet_lib.core.files import DiskFull, atomic_path, is_full
 from alnet_lib.core.integrity.reading import kept
-from alnet_lib.networks.network import Network
+
+if TYPE_CHECKING:
+    from alnet_lib.networks.network import Network
 
 
 def save(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,9 @@ import torch
 from torch import Tensor
 
 from alnet_lib.imaging import augmentation
-from alnet_lib.training.options import Options
+
+if TYPE_CHECKING:
+    from alnet_lib.training.options import Options
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from alnet_lib.imaging import augmentation
-from alnet_lib.networks.network import Network
 from alnet_lib.training.data import Batches, Images
 from alnet_lib.training.device import autocast
-from alnet_lib.training.options import Options
+
+if TYPE_CHECKING:
+    from alnet_lib.networks.network import Network
+    from alnet_lib.training.options import Options
 
 CHUNK = 64
 """Entries that pass through the frozen blocks at a time: always the same ones, so that a resumed training repeats."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,14 +20,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alnet_lib.core.progress import Progress
 from alnet_lib.imaging import augmentation
-from alnet_lib.networks.network import Network
 from alnet_lib.training import checkpoints
 from alnet_lib.training.data import Batches, Images
 from alnet_lib.training.device import autocast
 from alnet_lib.training.inference import predict
-from alnet_lib.training.options import Options
+
+if TYPE_CHECKING:
+    from alnet_lib.core.progress import Progress
+    from alnet_lib.networks.network import Network
+    from alnet_lib.training.options import Options
 
 MapsOf = Callable[[int, np.ndarray], Tensor]
 """(blocks, plan entries) to the entries' maps after so many frozen blocks: `feature_cache.FrozenMaps.after`."""

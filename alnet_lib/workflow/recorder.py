@@ -6,16 +6,18 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alnet_lib.core.files import plain, write_json
 from alnet_lib.core.integrity import index
 from alnet_lib.core.integrity.reading import Damaged, reading
 from alnet_lib.paper.audit import recomputed
 from alnet_lib.paper.items import ITEMS
-from alnet_lib.paper.values import Value
 from alnet_lib.workflow.damage import examination
 from alnet_lib.workflow.provenance import costs, notebook_seconds
+
+if TYPE_CHECKING:
+    from alnet_lib.paper.values import Value
 
 
 @dataclass(frozen=True)

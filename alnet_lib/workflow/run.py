@@ -7,12 +7,9 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
-import torch
-from matplotlib.figure import Figure
 
 from alnet_lib.cohorts import schema
 from alnet_lib.cohorts.manifest import Cohort
@@ -23,17 +20,20 @@ from alnet_lib.core.outcomes import MissingArtefact, Unavailable
 from alnet_lib.core.profile import Profile
 from alnet_lib.core.progress import Progress, ProgressLine
 from alnet_lib.core.resources import runs_dir
-from alnet_lib.experiments.datasets import CellImages
-from alnet_lib.experiments.preparation import Setup
 from alnet_lib.figures import display, tables
 from alnet_lib.figures.style import save
 from alnet_lib.imaging.pixels import pixel_array
-from alnet_lib.networks.starts.start import origins_of
 from alnet_lib.paper.items import ITEMS
 from alnet_lib.paper.values import Result, Value
-from alnet_lib.training.device import resolve_device
 from alnet_lib.workflow import provenance, recorder
 from alnet_lib.workflow.steps import AUDIT, STEPS, TRAINING, marker
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from alnet_lib.experiments.datasets import CellImages
+    from alnet_lib.experiments.preparation import Setup
 
 COHORT_DIR = "cohort"
 MANIFEST = f"{COHORT_DIR}/manifest.parquet"
@@ -97,6 +97,8 @@ class Run:
     @property
     def device(self) -> str:
         """`cpu` or `cuda`, as the profile and the machine have it."""
+        from alnet_lib.training.device import resolve_device
+
         return resolve_device(self.profile.device)
 
     @property
@@ -109,6 +111,8 @@ class Run:
 
     def begin(self, cohort: Cohort) -> None:
         """Write the provenance of a run on this cohort (notebook 01 does this once the cohort is built)."""
+        from alnet_lib.networks.starts.start import origins_of
+
         about = {
             "name": cohort.name,
             "kind": cohort.kind,
@@ -146,6 +150,8 @@ class Run:
         crop : float
             Central square kept, as a fraction of the shorter side; 0 for the profile's.
         """
+        from alnet_lib.experiments.datasets import CellImages
+
         cohort, profile = self.cohort(), self.profile
         pixels = pixel_array(
             cohort.files, cohort.crops, size or profile.image_size,
@@ -156,6 +162,10 @@ class Run:
 
     def setup(self) -> Setup:
         """Gather what trainings and analyses of this run take: images, profile, folder, device, progress."""
+        import torch
+
+        from alnet_lib.experiments.preparation import Setup
+
         torch.set_num_threads(self.profile.threads)
         return Setup(self.images(), self.profile, self.dir, self.device, self.progress)
 

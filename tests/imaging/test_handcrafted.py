@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from alnet_lib.cohorts.synthetic.twin import masks
 from alnet_lib.core.code import closure
@@ -51,6 +52,22 @@ def test_geometry_of_a_disc():
     assert features["nucleus_hsv_value_mean"] == pytest.approx(140 / 255, abs=0.03)
     assert features["nucleus_cmyk_black_mean"] == pytest.approx(1 - 140 / 255, abs=0.03)
     assert features["cytoplasm_lab_b_mean"] < 0 < features["nucleus_lab_a_mean"]
+
+
+def test_moments_and_entropy_are_scipys():
+    pixels = np.random.default_rng(3).integers(0, 256, (180, 180, 3), dtype=np.uint8)
+    cell = (YY - 90) ** 2 + (XX - 90) ** 2 <= 40**2
+    found = segmentation.Segmentation(cell=cell, nucleus=cell, n_cells=1, touches_border=False)
+    features = handcrafted.colour(pixels, found)
+    red = pixels[..., 0][cell] / 255
+    assert features["nucleus_rgb_red_skewness"] == pytest.approx(stats.skew(red), abs=1e-5)
+    assert features["nucleus_rgb_red_kurtosis"] == pytest.approx(stats.kurtosis(red), abs=1e-5)
+    flat = handcrafted.colour(np.full_like(pixels, 120), found)
+    assert flat["nucleus_rgb_red_skewness"] == flat["nucleus_rgb_red_kurtosis"] == 0
+    levels = pixels[..., 1][cell].astype(int) * handcrafted.GLCM_LEVELS // 256
+    entropy = handcrafted.texture(pixels[..., 1], found)["nucleus_glcm_entropy_1"]
+    independent = 2 * stats.entropy(np.bincount(levels), base=2)
+    assert entropy == pytest.approx(independent, abs=0.3), "neighbours of white noise are independent"
 
 
 def test_the_central_cell_of_two_is_taken_and_a_touching_red_cell_is_not():

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 
-from alnet_lib import cli
+from alnet_lib.cli import printing
 from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.resources import NOTEBOOKS_DIR
@@ -331,10 +331,10 @@ def test_powers_of_ten_stay_mathematics(tmp_path):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_terminal_shows_names_as_they_are(name, monkeypatch, capsys):
-    monkeypatch.setattr(cli.console, "width", 400)
-    with cli.console.capture() as captured:
-        cli._print_frame(pd.DataFrame({name: [name]}), name)
+    monkeypatch.setattr(printing.console, "width", 400)
+    with printing.console.capture() as captured:
+        printing.print_frame(pd.DataFrame({name: [name]}), name)
     assert captured.get().count(_literal(name)) >= 3 or " ".join(captured.get().split()).count(_literal(name)) >= 3
-    cli._fail(ValueError(f"{name}\nsecond line"))
+    printing.fail(ValueError(f"{name}\nsecond line"))
     said = capsys.readouterr().err
     assert "\x1b" not in captured.get() + said and "\nsecond line" in said

@@ -6,15 +6,18 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from alnet_lib.cohorts.adapters.source import Source
 from alnet_lib.cohorts.manifest import Cohort, CohortError
 from alnet_lib.cohorts.splitting import by_group, by_image
 from alnet_lib.core.vocabulary import CELL_DIAMETERS, USUAL_DIAGNOSIS
 from alnet_lib.imaging import decoding
+
+if TYPE_CHECKING:
+    from alnet_lib.cohorts.adapters.source import Source
 
 NO_SMEAR = "cells have no smear or patient ID: cell-level results only, never the vote; split by image, 85/15"
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.core.vocabulary import CELL_TYPES, KINDS, LABELS
+
+if TYPE_CHECKING:
+    from alnet_lib.cohorts.manifest import Cohort
 
 
 class Reader(Protocol):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import joblib
-import numpy as np
 import pandas as pd
 
 from alnet_lib.cohorts.adapters.source import SOURCES, Source, register
@@ -18,8 +17,12 @@ from alnet_lib.cohorts.synthetic import drawing, morphology
 from alnet_lib.cohorts.synthetic.composition import composition
 from alnet_lib.core.code import code_hash
 from alnet_lib.core.files import atomic_path, sha256, write_text
-from alnet_lib.core.progress import Progress
 from alnet_lib.core.resources import cores
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from alnet_lib.core.progress import Progress
 
 NAME = "synthetic"
 

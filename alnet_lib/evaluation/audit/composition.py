@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
-from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.core.outcomes import Unavailable
-from alnet_lib.core.profile import Profile
 from alnet_lib.core.vocabulary import LABELS, MODULE_2_CLASSES, TO_MODULE_2
 from alnet_lib.diagnosis.tasks import MODULES
 from alnet_lib.experiments.datasets import planned
 from alnet_lib.paper.printed import record, table
 from alnet_lib.paper.values import Result, Value
+
+if TYPE_CHECKING:
+    from alnet_lib.cohorts.manifest import Cohort
+    from alnet_lib.core.profile import Profile
 
 SPLITS = ("train", "test")
 

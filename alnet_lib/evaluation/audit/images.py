@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.imaging import segmentation
 from alnet_lib.imaging.decoding import FIELD_OF_VIEW_MICROMETRES, picture
 from alnet_lib.imaging.hashing import perceptual_hashes
 from alnet_lib.imaging.segmentation import across
 from alnet_lib.paper.values import Result
+
+if TYPE_CHECKING:
+    from alnet_lib.cohorts.manifest import Cohort
 
 UNLABELLED = "no label"
 

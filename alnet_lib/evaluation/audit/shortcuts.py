@@ -7,12 +7,11 @@ on the testing cells, as module 1 is, so that the numbers belong side by side: s
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
 
 from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.core.vocabulary import LABELS
@@ -20,7 +19,9 @@ from alnet_lib.diagnosis.tasks import MODULE_1
 from alnet_lib.experiments import classical
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import classification
-from alnet_lib.statistics.intervals import Interval
+
+if TYPE_CHECKING:
+    from alnet_lib.statistics.intervals import Interval
 
 WARN_ABOVE = 0.25
 """Share of the way from chance to certainty beyond which a shortcut baseline calls for a warning.
@@ -58,6 +59,10 @@ class Shortcut:
     settings = ""
 
     def __init__(self, seen: str) -> None:
+        from sklearn.ensemble import RandomForestClassifier
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import OneHotEncoder
+
         forest = RandomForestClassifier(200, class_weight="balanced", min_samples_leaf=3, random_state=0)
         self.seen = _FEATURES[seen]
         self.model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), forest) if seen == "source" else forest

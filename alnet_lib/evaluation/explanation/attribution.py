@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -17,21 +17,23 @@ import torch
 from captum.attr import IntegratedGradients, LayerGradCam
 from torch import Tensor, nn
 
-from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.core.outcomes import MissingArtefact, Unavailable
-from alnet_lib.core.profile import Profile
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULES, ModuleSpec
 from alnet_lib.evaluation.explanation import randomisation
 from alnet_lib.evaluation.explanation.ranges import clipped
 from alnet_lib.evaluation.explanation.regions import REGIONS, regions
-from alnet_lib.experiments.preparation import Setup
 from alnet_lib.imaging import augmentation
 from alnet_lib.networks import storage
 from alnet_lib.networks.network import Network
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import intervals
 from alnet_lib.statistics.intervals import Interval
+
+if TYPE_CHECKING:
+    from alnet_lib.cohorts.manifest import Cohort
+    from alnet_lib.core.profile import Profile
+    from alnet_lib.experiments.preparation import Setup
 
 STEPS = 8
 """Steps of the path integral of integrated gradients."""

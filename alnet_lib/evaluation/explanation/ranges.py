@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from alnet_lib.statistics.intervals import Interval
+if TYPE_CHECKING:
+    from alnet_lib.statistics.intervals import Interval
 
 
 def clipped(interval: Interval, lowest: float, highest: float) -> Interval:

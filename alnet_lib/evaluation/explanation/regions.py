@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.cohorts.synthetic import twin
-from alnet_lib.core.profile import Profile
 from alnet_lib.imaging import decoding, segmentation
+
+if TYPE_CHECKING:
+    from alnet_lib.cohorts.manifest import Cohort
+    from alnet_lib.core.profile import Profile
 
 REGIONS = ("nucleus", "cytoplasm", "background")
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from alnet_lib.core.outcomes import Unavailable, if_available
-from alnet_lib.core.progress import Progress
-from alnet_lib.experiments.preparation import Setup
 from alnet_lib.experiments.transfer import embeddings, methods, patients
 from alnet_lib.experiments.transfer.fine_tuning import FineTuned
-from alnet_lib.experiments.transfer.methods import Method
-from alnet_lib.experiments.transfer.patients import Fold
 from alnet_lib.networks.starts.files import StartError
 from alnet_lib.networks.starts.imagenet import WeightsError
+
+if TYPE_CHECKING:
+    from alnet_lib.core.progress import Progress
+    from alnet_lib.experiments.preparation import Setup
+    from alnet_lib.experiments.transfer.methods import Method
+    from alnet_lib.experiments.transfer.patients import Fold
 
 ENSEMBLE = "ensemble"
 

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alnet_lib.core.progress import Progress
 from alnet_lib.imaging.augmentation import jitter_stain, to_float
-from alnet_lib.networks.network import Network
 from alnet_lib.networks.starts.random_start import start_from
 from alnet_lib.training.device import autocast
+
+if TYPE_CHECKING:
+    from alnet_lib.core.progress import Progress
+    from alnet_lib.networks.network import Network
 
 TEACHER_SIZE = 128
 """Pixels a side that the teacher sees."""

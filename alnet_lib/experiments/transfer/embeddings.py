@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,21 +14,23 @@ import torch
 from alnet_lib.core.code import code_hash
 from alnet_lib.core.files import atomic_path, sha256
 from alnet_lib.core.outcomes import Unavailable
-from alnet_lib.core.profile import FrozenStart
-from alnet_lib.core.progress import Progress
 from alnet_lib.diagnosis.tasks import SIX_CLASSES
-from alnet_lib.experiments.datasets import CellImages
 from alnet_lib.experiments.preparation import Setup, begin
 from alnet_lib.experiments.transfer import patients
 from alnet_lib.imaging.augmentation import to_float
 from alnet_lib.networks import architectures
-from alnet_lib.networks.network import Network
 from alnet_lib.networks.starts import start as starts
 from alnet_lib.networks.starts.files import StartError
 from alnet_lib.networks.starts.imagenet import WeightsError
 from alnet_lib.networks.timm_body import TimmBody
 from alnet_lib.training.data import Images
 from alnet_lib.training.device import autocast
+
+if TYPE_CHECKING:
+    from alnet_lib.core.profile import FrozenStart
+    from alnet_lib.core.progress import Progress
+    from alnet_lib.experiments.datasets import CellImages
+    from alnet_lib.networks.network import Network
 
 LAST = 4
 """Blocks whose maps are pooled, counted from the end: the first sees edges only."""

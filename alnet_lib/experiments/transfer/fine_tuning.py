@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from alnet_lib.core.code import code_hash
 from alnet_lib.core.files import atomic_path, sha256
-from alnet_lib.core.profile import Training
 from alnet_lib.diagnosis.tasks import ModuleSpec
 from alnet_lib.experiments import module_training
 from alnet_lib.experiments.attention_vote import FLOOR
-from alnet_lib.experiments.preparation import Setup
 from alnet_lib.experiments.transfer.embeddings import named
 from alnet_lib.experiments.transfer.patients import DISCOVERY, Fold, known
 from alnet_lib.networks import architectures
-from alnet_lib.networks.network import Network
 from alnet_lib.networks.starts import start as starts
 from alnet_lib.training import inference
 from alnet_lib.training.data import Images
-from alnet_lib.training.options import Options
+
+if TYPE_CHECKING:
+    from alnet_lib.core.profile import Training
+    from alnet_lib.experiments.preparation import Setup
+    from alnet_lib.networks.network import Network
+    from alnet_lib.training.options import Options
 
 CLASSES = ("APL", "AML")
 """The first classes: voting cells of patients with APL, and of patients with AML. Other cell types follow."""

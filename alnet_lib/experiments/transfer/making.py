@@ -8,19 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from alnet_lib.core.integrity.index import digest_of
-from alnet_lib.core.progress import Progress
 from alnet_lib.experiments.transfer import teaching_cells
 from alnet_lib.experiments.transfer.distillation import TEACHER_SIZE, Recipe, distil, views
 from alnet_lib.networks.building import build
-from alnet_lib.networks.network import Network
 from alnet_lib.networks.starts import files, imagenet
 from alnet_lib.networks.starts.start import CELLS
+
+if TYPE_CHECKING:
+    from alnet_lib.core.progress import Progress
+    from alnet_lib.networks.network import Network
 
 TEACHER = "squeezenet1_1"
 """Network that the students learn from."""

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -22,14 +21,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from alnet_lib.core.profile import FrozenStart, LearnedVote, Profile, Transfer
 from alnet_lib.experiments import attention_vote
 from alnet_lib.experiments.datasets import COLOUR_BINS, CellImages, described
-from alnet_lib.experiments.preparation import Setup
 from alnet_lib.experiments.transfer import embeddings, patients
-from alnet_lib.experiments.transfer.embeddings import Embedded
-from alnet_lib.experiments.transfer.patients import Fold
 from alnet_lib.imaging import handcrafted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from alnet_lib.core.profile import FrozenStart, LearnedVote, Profile, Transfer
+    from alnet_lib.experiments.preparation import Setup
+    from alnet_lib.experiments.transfer.embeddings import Embedded
+    from alnet_lib.experiments.transfer.patients import Fold
 
 INSIDE = 0.9
 """Diameter of the circle that holds the cell, as a fraction of the picture's side."""

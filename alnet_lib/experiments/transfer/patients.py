@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
 from alnet_lib.core.outcomes import Unavailable
-from alnet_lib.core.profile import Profile
 from alnet_lib.diagnosis.eligibility import eligible
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from alnet_lib.core.profile import Profile
 
 DISCOVERY = 0
 """The repeat of the fold that is fitted on the training and testing splits and judged on the external one."""

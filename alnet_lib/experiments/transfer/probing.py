@@ -5,7 +5,7 @@ The protocol of papers on foundation models of blood cells, e.g. DinoBloom (Koch
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,13 +19,15 @@ from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.diagnosis.tasks import SIX_CLASSES
 from alnet_lib.experiments import classical
 from alnet_lib.experiments.datasets import labelled
-from alnet_lib.experiments.preparation import Setup
 from alnet_lib.experiments.transfer import embeddings
 from alnet_lib.experiments.transfer.methods import settings_of
 from alnet_lib.networks import architectures
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import classification, intervals
-from alnet_lib.statistics.intervals import Interval
+
+if TYPE_CHECKING:
+    from alnet_lib.experiments.preparation import Setup
+    from alnet_lib.statistics.intervals import Interval
 
 PROBE = "linear probe"
 

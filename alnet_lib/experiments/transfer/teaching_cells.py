@@ -7,6 +7,7 @@ magnifications and mixtures of criteria that range far beyond the three hospital
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import joblib
@@ -15,9 +16,11 @@ import numpy as np
 from alnet_lib.cohorts.adapters.layout import walk
 from alnet_lib.cohorts.building import read
 from alnet_lib.cohorts.synthetic import drawing, morphology
-from alnet_lib.core.progress import Progress
 from alnet_lib.core.resources import cores
 from alnet_lib.imaging.decoding import picture, resize
+
+if TYPE_CHECKING:
+    from alnet_lib.core.progress import Progress
 
 SIDE = 176
 """Pixels a side of a teaching cell."""

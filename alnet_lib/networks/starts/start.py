@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alnet_lib.core.integrity.index import digest_of
 from alnet_lib.networks.architectures import ARCHITECTURES
-from alnet_lib.networks.network import Network
 from alnet_lib.networks.starts import files, imagenet
 from alnet_lib.networks.starts.files import StartError
 from alnet_lib.networks.timm_body import TimmBody
+
+if TYPE_CHECKING:
+    from alnet_lib.networks.network import Network
 
 RANDOM, IMAGENET, CELLS, HUB = "random", "imagenet", "cells", "hf-hub:"
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from alnet_lib.paper import coverage, findings, measured, record
 from alnet_lib.paper.scorecard import WIDEST
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HEADLINES = {
     "text.module_1.accuracy": "Module 1, accuracy, testing cells",

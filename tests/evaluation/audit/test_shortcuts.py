@@ -1,8 +1,11 @@
 """Shortcut baselines: planted shortcuts are found on testing cells, nothing is found where there is nothing."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import ensemble
 from sklearn.ensemble import RandomForestClassifier
 
 from alnet_lib.diagnosis.tasks import MODULE_1
@@ -16,7 +19,8 @@ SWAPPED = dict(zip(TYPES, TYPES[::-1], strict=True))
 
 @pytest.fixture(autouse=True)
 def _fewer_trees(monkeypatch):
-    monkeypatch.setattr(shortcuts, "RandomForestClassifier", lambda _, **options: RandomForestClassifier(50, **options))
+    few = partial(RandomForestClassifier, 50)
+    monkeypatch.setattr(ensemble, "RandomForestClassifier", lambda _, **options: few(**options))
 
 
 def _cohort(rng, *, edge=0, centre=0, source=False):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from alnet_lib.cohorts.adapters import layout
 from alnet_lib.cohorts.adapters.source import Source, register
-from alnet_lib.cohorts.manifest import Cohort
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from alnet_lib.cohorts.manifest import Cohort
 
 _NAME = re.compile(r"Im\d{3}_([01])\.tif", re.IGNORECASE)
 

@@ -7,12 +7,15 @@ gives the label and two re-annotations of each picture.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from alnet_lib.cohorts.adapters import layout
 from alnet_lib.cohorts.adapters.source import Source, register
-from alnet_lib.cohorts.manifest import Cohort
+
+if TYPE_CHECKING:
+    from alnet_lib.cohorts.manifest import Cohort
 
 
 def read_annotations(file: Path) -> pd.DataFrame:

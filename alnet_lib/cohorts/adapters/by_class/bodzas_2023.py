@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alnet_lib.cohorts.adapters import layout
 from alnet_lib.cohorts.adapters.source import Source, register
-from alnet_lib.cohorts.manifest import Cohort
+
+if TYPE_CHECKING:
+    from alnet_lib.cohorts.manifest import Cohort
 
 
 @register(
