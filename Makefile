@@ -24,7 +24,7 @@ reproduce: $(STAMP)
 	$(BIN)/alnet reproduce "--cohort=$$ALNET_COHORT" "--profile=$$ALNET_PROFILE" \
 	  $${ALNET_DATA:+"--data=$$ALNET_DATA"} $${ALNET_CORES:+"--cores=$$ALNET_CORES"}
 
-# FAST=1 leaves out what runs for more than some seconds: the whole chain, real images, the wheel.
+# FAST=1 leaves out what runs for more than some seconds: the whole chain, real images, large networks, the wheel.
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

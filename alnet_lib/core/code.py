@@ -1,13 +1,13 @@
 """Which code a result depends on: the closure of imports, and its hash for caches and staleness.
 
 The closure is read from the sources (`ast`), imports inside functions included, so that nothing is run and no list has
-to be kept by hand.
+to be kept by hand. Imports for types alone change no result and do not count.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def _hash_of(modules: tuple[str, ...]) -> str:
 
 
 def imported_by(source: str) -> set[str]:
-    """Modules of the kit that a piece of Python imports, anywhere in it.
+    """Modules of the kit that a piece of Python imports when it runs, anywhere in it.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def imported_by(source: str) -> set[str]:
         Names of modules; packages where a package's own name is imported.
     """
     found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in _nodes(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE:
             for name in node.names:
                 inner = f"{node.module}.{name.name}"
@@ -90,6 +90,13 @@ def imported_by(source: str) -> set[str]:
         elif isinstance(node, ast.Import):
             found |= {name.name for name in node.names if name.name.split(".")[0] == PACKAGE}
     return found
+
+
+def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    yield tree
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+            yield from _nodes(node)
 
 
 def _path(name: str) -> Path:

@@ -87,6 +87,7 @@ def test_pictures_have_the_size_of_the_papers(twin):
         assert picture.size == (360, 363) and picture.mode == "RGB"
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_workers_or_on_what_was_there(twin, few_drawn, tmp_path):
     few_drawn(6)  # of seven types: a part of the work for each of two processes
     drawn = build(tmp_path, fraction=0.004, workers=2).manifest["path"].tolist()

@@ -8,7 +8,9 @@ MODULES = {
     "__init__.py": "from alnet_lib.unrelated import thing\n",
     "unrelated.py": "thing = 1\n",
     "first/__init__.py": '"""A package."""\n',
-    "first/start.py": "import json\nDATA = __file__\n\ndef later():\n    from alnet_lib.second.lazy import two\n",
+    "first/start.py": "import json\nDATA = __file__\n\ndef later():\n    from alnet_lib.second.lazy import two\n"
+    "if TYPE_CHECKING:\n    import alnet_lib.types_alone\n",
+    "types_alone.py": "import alnet_lib.third\n",
     "first/neighbour.py": "one = 1\n",
     "first/data/table.csv": "a,b\n",
     "second/__init__.py": "",

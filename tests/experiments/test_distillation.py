@@ -37,6 +37,7 @@ def test_views_are_pictures_and_differ(cells):
     assert not torch.equal(views, distillation.views(cells, np.random.default_rng(1)))
 
 
+@pytest.mark.slow
 def test_the_same_seed_teaches_the_same_and_more_steps_teach_more(cells):
     threads = torch.get_num_threads()
     (first, early), (again, _) = taught(cells), taught(cells)

@@ -29,6 +29,7 @@ def teacher(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_file(teacher, tmp_path):
     seen = []
 
@@ -52,6 +53,7 @@ def test_the_same_seed_makes_the_same_file(teacher, tmp_path):
     assert torch.equal(network.blocks[0].conv1.weight, tensors["0.conv1.weight"])
 
 
+@pytest.mark.slow
 def test_vgg19_comes_with_vgg16_and_real_cells_are_counted(teacher, tmp_path, monkeypatch):
     monkeypatch.setattr(teaching_cells, "healthy", lambda folder: teaching_cells.drawn(5, 9))
     made = make_cells(teacher, tmp_path, tmp_path, drawn=0, recipe=TINY["recipe"], networks=("vgg16_miniature",))
@@ -63,6 +65,7 @@ def test_vgg19_comes_with_vgg16_and_real_cells_are_counted(teacher, tmp_path, mo
     assert "--healthy DIR" in described.origin
 
 
+@pytest.mark.slow
 def test_a_deepened_vgg_gives_the_same_maps_in_evaluation_and_in_training(tmp_path):
     shallow = building.build("vgg16_miniature", ("a", "b"), 64, seed=4)
     images = torch.rand(24, 3, 64, 64, generator=torch.Generator().manual_seed(1))

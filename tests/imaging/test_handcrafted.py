@@ -131,6 +131,7 @@ def test_the_features_code_includes_decoding_and_segmentation():
     assert {"decoding.py", "segmentation.py", "handcrafted.py"} <= names and "manifest.py" not in names
 
 
+@pytest.mark.slow
 def test_features_of_a_cohort_do_not_depend_on_workers_and_are_kept(twin, tmp_path, monkeypatch):
     # More than the 50 images of one part: each of two processes gets a part.
     rows = twin.manifest.groupby("cell_type").head(8).index

@@ -58,7 +58,10 @@ def logits(name, library, maps):
     return torch.flatten(library.classifier(maps), 1)
 
 
-@pytest.mark.parametrize("name", ["vgg16", "vgg19", "resnet101", "densenet121", "squeezenet1_1"])
+LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in ("vgg16", "vgg19", "resnet101", "densenet121")]
+
+
+@pytest.mark.parametrize("name", [*LARGE, "squeezenet1_1"])
 def test_a_shuffled_file_gives_torchvisions_logits(monkeypatch, tmp_path, name):
     library = library_network(name)
     path = weight_file(monkeypatch, tmp_path, name, shuffled(library))
@@ -70,6 +73,7 @@ def test_a_shuffled_file_gives_torchvisions_logits(monkeypatch, tmp_path, name):
         torch.testing.assert_close(logits(name, library, maps), library(picture), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_shuffled_senet_weights_give_pretrainedmodels_features():
     library = library_network("senet154")
     network = building.build("senet154", CLASSES, 64, seed=1).eval()

@@ -19,11 +19,12 @@ def test_every_network_of_the_papers_table_3_and_of_module_2_has_one():
 @pytest.mark.parametrize("name", MINIATURES)
 def test_a_miniature_is_small_and_has_five_blocks_and_the_head(name):
     """At most two million parameters at 112 pixels; the maps halve from block to block as in the large network."""
-    network = building.build(name, CLASSES, 112).eval()
+    with torch.device("meta"):
+        network = building.build(name, CLASSES, 112).eval()
+        assert network(torch.zeros(2, 3, 112, 112)).shape == (2, 6)
     assert sum(parameter.numel() for parameter in network.parameters()) <= 2_000_000
     assert len(network.blocks) == 5
     assert {"fc1", "fc2", "fc3"} < dict(network.head.named_children()).keys()
-    assert network(torch.zeros(2, 3, 112, 112)).shape == (2, 6)
 
 
 @pytest.mark.parametrize("name", MINIATURES)
@@ -31,19 +32,21 @@ def test_blocks_of_a_miniature_keep_the_sizes_of_the_papers_network(name):
     """Stride for stride: the maps after each block have the same height and width."""
     with torch.device("meta"):
         large = building.build(in_the_paper(name), CLASSES, 224)
-    small = building.build(name, CLASSES, 224)
+        small = building.build(name, CLASSES, 224)
     assert [shape[1:] for shape in small.map_shapes] == [shape[1:] for shape in large.map_shapes]
 
 
 def test_vgg_miniatures_have_the_papers_convolutions_per_block():
     for name, expected in (("vgg16_miniature", [2, 2, 3, 3, 3]), ("vgg19_miniature", [2, 2, 4, 4, 4])):
-        blocks = building.build(name, CLASSES, 32).blocks
+        with torch.device("meta"):
+            blocks = building.build(name, CLASSES, 32).blocks
         assert [sum(isinstance(m, torch.nn.Conv2d) for m in block.modules()) for block in blocks] == expected
 
 
 @pytest.mark.parametrize("name", MINIATURES)
 def test_fine_tuning_the_last_blocks_freezes_the_first(name):
-    prefix, tail = building.build(name, CLASSES, 40).parts(2)
+    with torch.device("meta"):
+        prefix, tail = building.build(name, CLASSES, 40).parts(2)
     assert len(prefix) == 3 and len(tail) == 3
 
 
@@ -57,5 +60,7 @@ def test_a_miniature_is_saved_and_loaded(tmp_path):
 
 def test_the_papers_map_has_a_counterpart_in_a_miniature():
     """Map 202 of 256 in VGG16; the same share of a narrower layer."""
-    address = {name: activations.papers_map(building.build(name, CLASSES, 32)) for name in ("vgg16", "vgg16_miniature")}
+    with torch.device("meta"):
+        networks = {name: building.build(name, CLASSES, 32) for name in ("vgg16", "vgg16_miniature")}
+    address = {name: activations.papers_map(network) for name, network in networks.items()}
     assert address == {"vgg16": (3, 1, 202), "vgg16_miniature": (3, 1, 202 * 64 // 256)}

@@ -11,6 +11,7 @@ from alnet_lib.workflow import reproduce as module
 BUSY = "import time; t = time.process_time()\nwhile time.process_time() < t + 0.5: pass"
 
 
+@pytest.mark.slow
 def test_a_run_records_the_processor_time_of_its_children(tmp_path, monkeypatch, capsys):
     def run(command, run_dir, grace):
         # A grandchild burns the time and is not waited for, as a kernel that is told to stop.

@@ -55,6 +55,7 @@ def test_unknown_steps_and_profiles_are_refused_with_what_is_known(tmp_path):
         reproduce(tmp_path / "run", cohort="synthetic", profile="fast")
 
 
+@pytest.mark.slow
 def test_snakemake_reads_the_workflow_and_has_a_rule_for_every_step(tmp_path, capfd):
     assert reproduce(tmp_path / "run", cohort="synthetic", profile="paper", cores=2, dry_run=True) == 0
     told = "".join(capfd.readouterr())
@@ -68,6 +69,7 @@ def test_the_cluster_profile_names_no_rule():
     assert not any(step.rule in file.read_text(encoding="utf-8") for step in STEPS.values())
 
 
+@pytest.mark.slow
 def test_a_job_computes_with_the_profiles_threads_whatever_the_machine_says(tmp_path, monkeypatch):
     """The order of a sum depends on them: with Snakemake's own number, results differ between 1 and 2 cores."""
     for name in jobs.THREADS:

@@ -39,6 +39,7 @@ def test_a_cell_with_a_nucleus_is_no_red_cell():
     assert segmentation.red_cells(picture) == pytest.approx([76], abs=2)
 
 
+@pytest.mark.slow
 def test_drawn_cells_and_sites_are_measured_as_they_were_drawn(twin):
     frame = images.sizes(twin, rng=np.random.default_rng(0)).frame.set_index(["source", "cell type"])
     home = frame.loc["Hospital Clínic"]

@@ -68,6 +68,7 @@ def pixels(twin):
     return np.random.default_rng(0).integers(0, 255, (len(twin.manifest), 48, 48, 3), dtype=np.uint8)
 
 
+@pytest.mark.slow
 def test_statistics_have_a_row_for_each_group_and_network_and_repeat(twin, pixels, profile):
     nets = {"original": build("vgg16", ("a", "b"), 48, seed=1), "ALNet": build("vgg16", ("a", "b"), 48, seed=2)}
     found, again = (feature_maps.statistics(twin, pixels, profile, nets) for _ in range(2))
