@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ import pandas as pd
 from alnet_lib.cohorts.manifest import Cohort, CohortError
 from alnet_lib.cohorts.schema import findings, manifest_schema
 from alnet_lib.core.files import sha256
+from alnet_lib.core.resources import in_threads
 from alnet_lib.core.vocabulary import KINDS, MANIFEST_COLUMNS
 from alnet_lib.imaging import decoding
 from alnet_lib.imaging.decoding import CROP_COLUMNS
@@ -25,6 +24,9 @@ WIDEST_FIELD = 5
 
 FLAGS = ("immature", "smear_known")
 """Columns of true and false."""
+
+SHOWN = 1000
+"""Errors that the message lists; `check` gives all."""
 
 NAMED = 5
 """Smears that one warning names."""
@@ -123,6 +125,8 @@ def check(
     problems : list of Problem
         Errors and warnings.
     """
+    if progress and check_images:
+        progress(0, len(cohort.manifest))  # The table is checked first: a minute where it has millions of rows.
     cohort, wrong = _readable(cohort)
     # Where a value was taken out, it is told once, not also as missing.
     told = {(problem.row, problem.column) for problem in wrong}
@@ -161,12 +165,14 @@ def validated(
     Raises
     ------
     CohortError
-        One or more errors; the message lists all of them.
+        One or more errors; the message lists them, SHOWN at most.
     """
     cohort, problems = check(cohort, allow_truncated=allow_truncated, workers=workers, progress=progress)
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
-        lines = "\n".join(f"  {problem}" for problem in errors)
+        lines = "\n".join(f"  {problem}" for problem in errors[:SHOWN])
+        if len(errors) > SHOWN:
+            lines += f"\n  and {len(errors) - SHOWN:,} more"
         raise CohortError(f"cohort `{cohort.name}` has {len(errors)} errors, nothing was trained:\n{lines}")
     warnings = tuple(str(problem).removeprefix("warning: ") for problem in problems)
     return replace(cohort, notes=(*cohort.notes, *warnings))
@@ -189,7 +195,8 @@ def _readable(cohort: Cohort) -> tuple[Cohort, list[Problem]]:
             fix = "it must be text." if text else "it must be a single value."
             problems.append(Problem("error", row, _path(cohort.manifest, row), what, fix, column))
         if rows:
-            replaced[column] = [None if row in {*rows} else value for row, value in enumerate(values)]
+            wrong = {*rows}
+            replaced[column] = [None if row in wrong else value for row, value in enumerate(values)]
     return replace(cohort, manifest=cohort.manifest.assign(**replaced)), problems
 
 
@@ -235,12 +242,16 @@ def _unlabelled(cohort: Cohort) -> list[Problem]:
 
 def _groups(cohort: Cohort) -> list[Problem]:
     manifest, problems = cohort.manifest, []
-    for smear, splits in manifest.dropna(subset="split").groupby("smear_id")["split"].unique().items():
-        if len(splits) > 1:
-            what = f"smear `{smear}` is on both sides of a split ({', '.join(sorted(map(str, splits)))});"
-            first = int(manifest["smear_id"].eq(smear).to_numpy().argmax())
-            fix = "give each smear to one split: cells of one smear look alike."
-            problems.append(Problem("error", first, str(manifest["path"].iloc[first]), what, fix))
+    pairs = manifest[["smear_id", "split"]].dropna().drop_duplicates()
+    twice = pairs[pairs["smear_id"].duplicated(keep=False)]
+    first_row = (
+        {smear: int(rows[0]) for smear, rows in manifest.groupby("smear_id").indices.items()} if len(twice) else {}
+    )
+    for smear, splits in twice.groupby("smear_id")["split"]:
+        what = f"smear `{smear}` is on both sides of a split ({', '.join(sorted(map(str, splits)))});"
+        first = first_row[smear]
+        fix = "give each smear to one split: cells of one smear look alike."
+        problems.append(Problem("error", first, str(manifest["path"].iloc[first]), what, fix))
     problems += [problem for column in ("patient_id", "diagnosis") for problem in _several(manifest, column)]
     train = manifest[manifest["split"].eq("train")]
     if not len(train):
@@ -254,9 +265,9 @@ def _groups(cohort: Cohort) -> list[Problem]:
 def _several(manifest: pd.DataFrame, column: str) -> list[Problem]:
     """Smears of several patients or diagnoses: the vote takes the first, so it must be said."""
     known = manifest.get("smear_known", pd.Series(True, index=manifest.index)).ne(False).to_numpy()
-    of_smear = manifest[known].groupby("smear_id")[column].unique()
-    several = {smear: [str(name) for name in names if not pd.isna(name)] for smear, names in of_smear.items()}
-    several = {smear: names for smear, names in several.items() if len(names) > 1}
+    pairs = manifest.loc[known, ["smear_id", column]].dropna().drop_duplicates()
+    twice = pairs[pairs["smear_id"].duplicated(keep=False)]
+    several = {smear: [*map(str, names)] for smear, names in twice.groupby("smear_id")[column]}
     if not several:
         return []
     shown = "; ".join(f"`{smear}`: {', '.join(names)}" for smear, names in [*several.items()][:NAMED])
@@ -295,12 +306,11 @@ def _files(
         return sha256(path, *([f"{x} {y}"] if not np.isnan(x) else [])), problem
 
     hashes, problems = [], []
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for row, (digest, problem) in enumerate(pool.map(examine, range(len(paths)))):
-            hashes.append(digest)
-            problems += [problem] if problem else []
-            if progress:
-                progress(row + 1, len(paths))
+    for row, (digest, problem) in enumerate(in_threads(examine, len(paths), workers)):
+        hashes.append(digest)
+        problems += [problem] if problem else []
+        if progress:
+            progress(row + 1, len(paths))
     return hashes, problems
 
 

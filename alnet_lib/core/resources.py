@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 LIBRARY = Path(__file__).resolve().parent.parent
 """Folder of the package `alnet_lib`."""
@@ -41,3 +46,35 @@ def cores() -> int:
         at least 1.
     """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_threads(
+    function: Callable[[int], T], count: int, workers: int | None = None, *, at_a_time: int = 64
+) -> Iterator[T]:
+    """Call a function with 0 to count - 1 in threads, and give its results in this order.
+
+    Numbers are handed to the threads in parts: a million waiting calls, each on its own, would take gigabytes.
+
+    Parameters
+    ----------
+    function : callable
+        Called in several threads at once.
+    count : int
+        Number of calls.
+    workers : int, optional
+        Threads; default one a processor.
+    at_a_time : int
+        Calls of a part.
+
+    Yields
+    ------
+    object
+        What the function gave; an exception of its is raised at its place.
+    """
+
+    def part(first: int) -> list[T]:
+        return [function(number) for number in range(first, min(first + at_a_time, count))]
+
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        for results in pool.map(part, range(0, count, at_a_time)):
+            yield from results

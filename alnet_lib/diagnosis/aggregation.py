@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -147,9 +148,11 @@ def smear_shares(cells: pd.DataFrame, spec: ModuleSpec = MODULE_1) -> pd.DataFra
     ValueError
         A probability is NaN; the message names images.
     """
-    smears = pd.Series(cells["smear_id"].to_numpy(), name="smear_id")
-    counts = pd.crosstab(smears, spec.predicted(cells).to_numpy()).reindex(columns=list(spec.classes), fill_value=0)
-    return counts.div(counts.sum(axis=1), axis=0)
+    best, code = spec.probabilities(cells).argmax(axis=1), cells.groupby("smear_id", sort=True).ngroup().to_numpy()
+    smears = cells.groupby("smear_id", sort=True).size().index
+    known, shape = code >= 0, (len(smears), len(spec.classes))
+    counts = np.bincount(code[known] * shape[1] + best[known], minlength=shape[0] * shape[1]).reshape(shape)
+    return pd.DataFrame(counts / counts.sum(axis=1, keepdims=True), smears, list(spec.classes))
 
 
 def smear_scores(cells: pd.DataFrame) -> pd.DataFrame:
@@ -209,18 +212,45 @@ def vote(cells: pd.DataFrame, rule: AggregationRule = MajorityAboveThreshold(0.5
         A probability of module 1 is NaN, or one of module 2 on a cell that it sees; the message names images. The
         rule gives no verdict.
     """
+    return votes_by(cells, [rule])[0]
+
+
+def votes_by(cells: pd.DataFrame, rules: Sequence[AggregationRule]) -> list[pd.DataFrame]:
+    """Give the verdicts of several rules, which see the same scores: cells are counted once.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        As for `vote`.
+    rules : sequence of callable
+        AggregationRules.
+
+    Returns
+    -------
+    list of DataFrame
+        Of each rule, as `vote`.
+
+    Raises
+    ------
+    ValueError
+        As `vote`.
+    """
     scores = smear_scores(cells)
+    names = [name for name in ("patient_id", "site", "diagnosis", "split") if name in cells]
+    about = cells.groupby("smear_id", sort=True)[names].first() if names else pd.DataFrame(index=scores.index)
+    merged = {} if MODULE_2.predicts(cells) else dict.fromkeys(("AML", "ALL"), NON_APL)
+    return [_decided(rule, scores, about.copy(), merged) for rule in rules]
+
+
+def _decided(rule: AggregationRule, scores: pd.DataFrame, votes: pd.DataFrame, merged: dict[str, str]) -> pd.DataFrame:
     decided = rule(scores)
     if "verdict" not in decided:
         raise ValueError(f"the rule {rule!r} returned no column `verdict`")
-    about = [name for name in ("patient_id", "site", "diagnosis", "split") if name in cells]
-    votes = cells.groupby("smear_id", sort=True)[about].first() if about else pd.DataFrame(index=scores.index)
     votes[["n_cells", *SHARES_1]] = scores[["n_cells", *SHARES_1]]
     votes["module_1"] = decided.get("module_1", "")
     votes[["n_blasts", *SHARES_2]] = scores[["n_blasts", *SHARES_2]]
     votes["module_2"] = decided.get("module_2", "")
     votes["verdict"] = decided["verdict"]
     if "diagnosis" in votes:
-        merged = {} if MODULE_2.predicts(cells) else dict.fromkeys(("AML", "ALL"), NON_APL)
         votes["expected"] = votes["diagnosis"].replace(merged) if merged else votes["diagnosis"]
     return votes.reset_index()

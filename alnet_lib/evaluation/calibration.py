@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,16 +62,18 @@ class _Cells:
         return self.rows[list(self.columns)].to_numpy(float), self.rows["label"].to_numpy(int)
 
     def measures(self) -> dict[str, Interval]:
-        def over_patients(statistic: Callable[[np.ndarray, np.ndarray], float], share: bool) -> Interval:
+        given = self.arrays()
+
+        def over_patients(statistic: Callable[..., float], without: Callable[..., np.ndarray], share: bool) -> Interval:
             return intervals.jackknife(
-                self.rows, lambda rows: statistic(*_Cells(rows, self.columns).arrays()), share=share
+                self.rows, lambda _: statistic(*given), share=share, without=partial(without, *given)
             )
 
         ece, brier = (
-            over_patients(calibration.expected_calibration_error, True),
-            over_patients(calibration.brier, False),
+            over_patients(calibration.expected_calibration_error, calibration.calibration_errors_without, True),
+            over_patients(calibration.brier, calibration.briers_without, False),
         )
-        both = calibration.slope_and_intercept_intervals(*self.arrays(), self.rows)
+        both = calibration.slope_and_intercept_intervals(*given, self.rows)
         return dict(zip(MEASURES, (ece, brier, *both), strict=True))
 
     def where(self, chosen: pd.Series) -> _Cells:

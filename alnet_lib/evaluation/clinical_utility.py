@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from alnet_lib.core.outcomes import Unavailable, if_available
-from alnet_lib.diagnosis.aggregation import UNKNOWN, AggregationRule, MajorityAboveThreshold, vote
+from alnet_lib.diagnosis.aggregation import UNKNOWN, AggregationRule, MajorityAboveThreshold, vote, votes_by
+from alnet_lib.diagnosis.tasks import MODULE_1, MODULE_2
 from alnet_lib.evaluation.smear_level import judged, shares_of, smear_reference
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import bootstrap, decision, intervals, roc
@@ -65,8 +66,8 @@ def coverage(cells: pd.DataFrame, thresholds: Sequence[float] = THRESHOLDS) -> R
     if cells.empty:
         return Unavailable(_UNDIAGNOSED)
     rows, values = [], []
-    for threshold in thresholds:
-        votes = vote(cells, MajorityAboveThreshold(threshold))
+    voted = votes_by(cells, [MajorityAboveThreshold(threshold) for threshold in thresholds])
+    for threshold, votes in zip(thresholds, voted, strict=True):
         decided = votes["verdict"].ne(UNKNOWN)
         correct = votes["verdict"].eq(votes["expected"])
         found = {"decided": intervals.proportion(decided, votes), "correct": intervals.proportion(correct, votes)}
@@ -149,8 +150,9 @@ def at_thresholds(cells: pd.DataFrame, kept: float, chosen: Result) -> Result | 
         `findings` (words). Unavailable where no smear has labelled cells or a diagnosis.
     """
     threshold = (chosen.facts["low"] + chosen.facts["high"]) / 200
-    voted = [vote(cells, MajorityAboveThreshold(t)) for t in (kept, threshold)]
-    one, other = (votes.assign(reference=votes["smear_id"].map(smear_reference(cells))) for votes in voted)
+    voted = votes_by(cells, [MajorityAboveThreshold(t) for t in (kept, threshold)])
+    reference_of = smear_reference(cells)
+    one, other = (votes.assign(reference=votes["smear_id"].map(reference_of)) for votes in voted)
     labelled, diagnosed = one["reference"].notna(), one.index.isin(judged(one).index)
     ways = {
         "module_1": ("module 1 (as Table 9A)", labelled, "module_1", "reference"),
@@ -231,10 +233,13 @@ def cells_needed(
         ranks[repeat, order] = pd.Series(smear[order]).groupby(smear[order]).cumcount()
     available = np.bincount(smear)
     smears = _smears(cells, smear)
+    # Every cell is drawn many times: only what the vote reads is copied.
+    names = [*MODULE_1.columns, *MODULE_2.columns, "image_id", "diagnosis"]
+    read = cells[[name for name in names if name in cells]]
     rows, values = [], []
     for size in sizes:
         repeats_of, row = np.nonzero(ranks < size)
-        votes = vote(cells.iloc[row].assign(smear_id=repeats_of * len(available) + smear[row]), rule)
+        votes = vote(read.iloc[row].assign(smear_id=repeats_of * len(available) + smear[row]), rule)
         drawn = pd.DataFrame(
             {"correct": votes["verdict"].eq(votes["expected"]), "unknown": votes["verdict"].eq(UNKNOWN)}
         )

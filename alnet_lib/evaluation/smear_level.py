@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -180,11 +181,15 @@ def figure_4(
     votes = votes[votes["reference"].notna()].reset_index(drop=True)
     reference, analysis = votes["reference"], roc.multiclass_roc(votes["reference"], shares_of(votes))
     low, high = analysis.threshold
-    average = intervals.jackknife(
-        votes, lambda left: roc.average_auc(left["reference"], shares_of(left)), groups=votes["reference"]
-    )
-    pairs = intervals.jackknife(
-        votes, lambda left: roc.hand_till(left["reference"], shares_of(left)), groups=votes["reference"]
+    shares = shares_of(votes)
+    average, pairs = (
+        intervals.jackknife(
+            votes,
+            lambda left, of=of: of(left["reference"], shares_of(left)),  # type: ignore[misc]
+            groups=reference,
+            without=partial(without, reference, shares),
+        )
+        for of, without in ((roc.average_auc, roc.average_auc_without), (roc.hand_till, roc.hand_till_without))
     )
     of_class = {name: auc(reference.eq(name), votes[f"share_{name}"], votes) for name in analysis.classes}
     chosen = 50 * (low + high) if threshold is None else replace(threshold, estimate=(low + high) / 2)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,7 @@ from filelock import FileLock
 from alnet_lib.core.code import code_hash
 from alnet_lib.core.files import atomic_path, sha256
 from alnet_lib.core.integrity.reading import kept
+from alnet_lib.core.resources import in_threads
 from alnet_lib.imaging.decoding import Crop, picture, resize
 
 if TYPE_CHECKING:
@@ -88,10 +87,9 @@ def pixel_array(
                         picture(files[row], crops[row], allow_truncated=allow_truncated), size, crop=crop
                     )
 
-                with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-                    for done, _ in enumerate(pool.map(fill, range(len(files))), start=1):
-                        if progress:
-                            progress(done, len(files))
+                for done, _ in enumerate(in_threads(fill, len(files), workers), start=1):
+                    if progress:
+                        progress(done, len(files))
                 made.flush()
             array = mapped(path)
     return array

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,9 @@ def contents(run_dir: Path) -> dict[str, Any] | None:
     if sources is None:
         return None
     kept = kept.assign(source=sources)
-    smears = []
+    smears, cells_of = [], dict(iter(kept.groupby("smear_id")))
     for line in votes.itertuples():
-        own = kept[kept["smear_id"].eq(line.smear_id)]
-        if len(own):
+        if (own := cells_of.get(line.smear_id)) is not None:
             smears.append(
                 {
                     "id": line.smear_id, "split": "testing" if line.split == "test" else "external", "site": line.site,
@@ -96,8 +96,9 @@ def _first_smears(cells: pd.DataFrame, order: list[str]) -> set[str]:
 
 def _thumbnails(cohort: Cohort, image_ids: pd.Series, profile: dict[str, Any]) -> list[str] | None:
     """Each picture as a data address; None where one cannot be read any more."""
-    row = pd.Series(range(len(cohort.manifest)), index=cohort.manifest["image_id"])
-    files, crops = cohort.files, cohort.crops
+    row = pd.Index(cohort.manifest["image_id"]).get_indexer(image_ids)
+    shown = replace(cohort, manifest=cohort.manifest.iloc[row])
+    files, crops = shown.files, shown.crops
 
     def small(i: int) -> str:
         picture = decoding.picture(files[i], crops[i], allow_truncated=profile["allow_truncated"])
@@ -107,6 +108,6 @@ def _thumbnails(cohort: Cohort, image_ids: pd.Series, profile: dict[str, Any]) -
 
     try:
         with ThreadPoolExecutor(cores()) as pool:
-            return list(pool.map(small, row[image_ids].tolist()))
+            return list(pool.map(small, range(len(files))))
     except decoding.ImageError:
         return None

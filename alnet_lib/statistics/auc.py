@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
-from alnet_lib.statistics import intervals
+from alnet_lib.statistics import intervals, roc
 from alnet_lib.statistics.intervals import MINIMUM_PATIENTS, TAIL, Interval
 
 if TYPE_CHECKING:
@@ -21,12 +21,11 @@ def _areas(y: np.ndarray, scores: np.ndarray, rows: pd.DataFrame) -> tuple[np.nd
     Obuchowski, Biometrics 53:567 (1997), equations 3 to 5; with one row a patient it is DeLong's.
     """
     code, names = pd.factorize(intervals.clusters(rows))
-    k, cases, controls = len(names), scores[y], scores[~y]
-    of_case, of_control = [], []
-    for case, control in zip(cases.T, controls.T, strict=True):
-        psi = (np.sign(case[:, None] - control[None, :]) + 1) / 2
-        of_case.append(psi.mean(axis=1))
-        of_control.append(psi.mean(axis=0))
+    k, of_case, of_control = len(names), [], []
+    for score in scores.T:
+        below, above = roc.placements(y, score)
+        of_case.append(below / len(above))
+        of_control.append(above / len(below))
     areas = np.array([part.mean() for part in of_case])
 
     def summed(parts: list[np.ndarray], side: np.ndarray) -> tuple[np.ndarray, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from alnet_lib.statistics.intervals import Interval, jackknife, proportion
@@ -144,6 +145,18 @@ def mean_sensitivity(predictions: pd.DataFrame) -> Interval:
     """
     correct = predictions["predicted"].eq(predictions["reference"]).astype(float)
     judged = predictions.assign(correct=correct)
+    class_of, names = pd.factorize(judged["reference"])
+
+    def without(patient: np.ndarray, k: int) -> np.ndarray:
+        # No class goes with a patient: below MINIMUM_PATIENTS patients of a class there is no interval.
+        cell, shape = patient * len(names) + class_of, (k, len(names))
+        good = np.bincount(cell, correct, minlength=k * len(names)).reshape(shape)
+        size = np.bincount(cell, minlength=k * len(names)).reshape(shape)
+        return ((good.sum(0) - good) / (size.sum(0) - size)).mean(axis=1)
+
     return jackknife(
-        judged, lambda rows: float(rows.groupby("reference")["correct"].mean().mean()), groups=judged["reference"]
+        judged,
+        lambda rows: float(rows.groupby("reference")["correct"].mean().mean()),
+        groups=judged["reference"],
+        without=without,
     )

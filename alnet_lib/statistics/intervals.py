@@ -209,6 +209,7 @@ def jackknife(
     *,
     share: bool = True,
     groups: pd.Series | None = None,
+    without: Callable[[np.ndarray, int], np.ndarray] | None = None,
 ) -> Interval:
     """Any smooth statistic, with an interval from leaving out one patient at a time.
 
@@ -224,6 +225,9 @@ def jackknife(
     groups : Series, optional
         (n,), group of each row, where the statistic gives each group the same weight (a mean over classes): the
         smallest group's patients then count as the number of patients.
+    without : callable, optional
+        Where the statistic without a patient follows from sums: the patient of each row, int (n,) from 0, and their
+        number k to the statistic without each of them, (k,). Else it is computed k times.
 
     Returns
     -------
@@ -236,7 +240,7 @@ def jackknife(
     Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 11.
     """
     estimate, of_row = float(statistic(rows)), clusters(rows)
-    names = of_row.unique()
+    code, names = pd.factorize(of_row)
     k = len(names)
     if k < MINIMUM_PATIENTS or np.isnan(estimate):
         return none(estimate, rows)
@@ -246,8 +250,9 @@ def jackknife(
     if share and not 0 < estimate < 1:
         ends = clopper_pearson(fewest * round(estimate), fewest)
         return Interval(estimate, *ends, "exact at the boundary, over patients", **behind(rows))
-    without = np.array([statistic(rows[of_row.ne(name)]) for name in names])
-    spread = float(np.sqrt((k - 1) / k * ((without - without.mean()) ** 2).sum()))
+    again = without or (lambda code, k: np.array([statistic(rows[code != patient]) for patient in range(k)]))
+    left = again(code, k)
+    spread = float(np.sqrt((k - 1) / k * ((left - left.mean()) ** 2).sum()))
     if np.isnan(spread) or spread == 0:
         return none(estimate, rows)
     half = float(stdtrit(k - 1, 1 - TAIL)) * spread

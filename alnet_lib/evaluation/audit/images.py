@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 import cv2
@@ -10,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from alnet_lib.core.vocabulary import LABELS
-from alnet_lib.imaging import segmentation
+from alnet_lib.imaging import hashing, segmentation
 from alnet_lib.imaging.decoding import FIELD_OF_VIEW_MICROMETRES, picture
 from alnet_lib.imaging.hashing import perceptual_hashes
 from alnet_lib.imaging.segmentation import across
@@ -20,9 +22,6 @@ if TYPE_CHECKING:
     from alnet_lib.cohorts.manifest import Cohort
 
 UNLABELLED = "no label"
-
-BLOCK = 2000
-"""Images compared with all others at a time, so that memory stays below 100 MB."""
 
 RED_CELLS_ENOUGH, CELLS_ENOUGH = 20, 10
 """Red cells needed to judge the scale of a source, and cells of a type needed to compare its size."""
@@ -81,18 +80,37 @@ def near_duplicates(manifest: pd.DataFrame, pixels: np.ndarray, *, bits: int = 4
         Columns `first`, `second` (paths), `bits`, `across splits`, `other cell type`. Facts: `pairs`, `across_splits`.
     """
     hashes = np.packbits(perceptual_hashes(pixels), axis=1).view(np.uint64).ravel()
+    known, group = np.unique(hashes, return_inverse=True)
+    close = hashing.near(known, bits)
     rows = []
-    for start in range(0, len(hashes), BLOCK):
-        distance = np.bitwise_count(hashes[start : start + BLOCK, None] ^ hashes[None, :])
-        for i, j in np.argwhere(distance <= bits):
-            if start + i < j:
-                a, b = manifest.iloc[start + i], manifest.iloc[j]
-                labelled = bool(a["cell_type"]) and bool(b["cell_type"])
-                apart = (a["split"] != b["split"], labelled and a["cell_type"] != b["cell_type"])
-                rows.append((a["path"], b["path"], int(distance[i, j]), *apart))
+    for i, j in islice(_in_order(group, close), first):
+        a, b = manifest.iloc[i], manifest.iloc[j]
+        labelled = bool(a["cell_type"]) and bool(b["cell_type"])
+        apart = (a["split"] != b["split"], labelled and a["cell_type"] != b["cell_type"])
+        rows.append((a["path"], b["path"], int(np.bitwise_count(hashes[i] ^ hashes[j])), *apart))
     pairs = pd.DataFrame(rows, columns=["first", "second", "bits", "across splits", "other cell type"])
-    facts = {"pairs": len(pairs), "across_splits": int(pairs["across splits"].sum())}
-    return Result(pairs.head(first), facts=facts)
+    split, splits = pd.factorize(manifest["split"])
+    size = np.bincount(group * len(splits) + split, minlength=len(known) * len(splits)).reshape(len(known), -1)
+    every, same = _pairs(size.sum(1, keepdims=True), close), _pairs(size, close)
+    return Result(pairs, facts={"pairs": every, "across_splits": every - same})
+
+
+def _pairs(size: np.ndarray, close: np.ndarray) -> int:
+    """Number of pairs of images inside groups of one hash, and between those that are close; (groups, splits)."""
+    return int((size * (size - 1) // 2).sum() + (size[close[:, 0]] * size[close[:, 1]]).sum())
+
+
+def _in_order(group: np.ndarray, close: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Positions of the images of each pair, the smaller first, in their order; found as they are asked for."""
+    order, size = np.argsort(group, kind="stable"), np.bincount(group)
+    begin = np.cumsum(size) - size
+    both = np.concatenate([close, close[:, ::-1]])
+    both = both[np.argsort(both[:, 0], kind="stable")]
+    edge = np.searchsorted(both[:, 0], np.arange(len(size) + 1))
+    for i in np.flatnonzero((size + np.diff(edge))[group] > 1):
+        groups = [group[i], *both[edge[group[i]] : edge[group[i] + 1], 1]]
+        others = np.sort(np.concatenate([order[begin[g] : begin[g] + size[g]] for g in groups]))
+        yield from ((int(i), int(j)) for j in others[np.searchsorted(others, i, "right") :])
 
 
 def colour_and_sharpness(
