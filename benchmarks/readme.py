@@ -1,7 +1,7 @@
 """Write the measured parts of README.md and docs/: `python benchmarks/readme.py runs/*-quick`.
 
 Each run given replaces its own section of docs/results.md, or adds one; the others stay. README.md shows the synthetic
-cohort's. The table of speed in docs/speed.md is written from benchmarks/results/.
+cohort's. The tables of speed and of scale in docs/speed.md are written from benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -124,6 +124,28 @@ def speed() -> str:
     return "\n".join([*lines, "", drawn])
 
 
+def scale() -> str:
+    """Seconds and memory of every step by the number of cells, in Markdown."""
+    measured = json.loads((MEASURED / "scale.json").read_text(encoding="utf-8"))
+    sizes, slopes = measured["sizes"], measured["slope"]
+    lines = [
+        f"{measured['cores']} cores, {measured['date']}; processor seconds, and peak memory in MB.",
+        "",
+        "| step | " + " | ".join(f"{int(cells):,} cells, s | MB" for cells in sizes) + " | slope |",
+        "|---|" + "---|" * (2 * len(sizes) + 1),
+    ]
+    for name, one in slopes.items():
+        cells = [_seconds_and_memory(steps.get(name, {})) for steps in sizes.values()]
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {'' if one is None else one} |")
+    return "\n".join(lines)
+
+
+def _seconds_and_memory(found: dict) -> str:
+    if "processor" not in found:
+        return "not measured | "
+    return f"{found['processor']:.1f} | {found['peak']:,}"
+
+
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
@@ -152,6 +174,7 @@ def main(runs: list[Path]) -> None:
     short = [line for part in own for line in part.splitlines() if not any(name in line for name in ELSEWHERE)]
     _replace(README, "results", lambda before: "\n".join(short) or before)
     _replace(SPEED, "speed", lambda _: speed())
+    _replace(SPEED, "scale", lambda _: scale())
 
 
 if __name__ == "__main__":

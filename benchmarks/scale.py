@@ -5,10 +5,10 @@ the other, on a cohort that is made up: smears of 33 cells, as in the paper, two
 pixels a side; predictions drawn at random around the label. Image files are read at the sizes up to MOST_FILES only: a
 million of them would take longer than all other steps together.
 
-For each step the result has wall and processor seconds, the peak of the memory that is the process's own (`peak`, in MB,
-about 480 of them for the libraries) and of all that it had mapped (`mapped`: with pages of files, which the system takes
-back when it needs them), and the slope: the logarithm of the ratio of processor seconds over that of the cells. It is 1
-where ten times the cells take ten times as long, and 1.1 for n log n.
+For each step the result has wall and processor seconds, the peak of the memory that is the process's own (`peak`, in
+MB, about 480 of them for the libraries) and of all that it had mapped (`mapped`: with pages of files, which the system
+takes back when it needs them), and the slope: the logarithm of the ratio of processor seconds over that of cells. It
+is 1 where ten times the cells take ten times as long, and 1.1 for n log n.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ trainings' mean correctness) and over trainings (their spread).
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,6 +77,9 @@ MEASURES = {
 }
 """Measure -> its name in the table."""
 
+RESIDENT = 1_000_000_000
+"""Bytes of normalised pictures up to which they are kept in memory."""
+
 _ABOUT = ("patient_id", "smear_id", "n_cells", "smear_known", "site")
 
 
@@ -100,7 +105,9 @@ def variants(manifest: pd.DataFrame, *, pretrained: bool = False) -> list[Varian
     return [PLAIN, *([UNTAUGHT] if pretrained else []), *([LEAKAGE] if leaks else []), *(STAINS if transfers else [])]
 
 
-def normalised(pixels: np.ndarray, manifest: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+def normalised(
+    pixels: np.ndarray, manifest: pd.DataFrame, rng: np.random.Generator, *, folder: Path | None = None
+) -> np.ndarray:
     """Images with each smear's mean and deviation of Lab brought to those of 100 training images.
 
     By smear, since a cell's own colours are what tells it: normalising every image by itself would take them away.
@@ -113,6 +120,8 @@ def normalised(pixels: np.ndarray, manifest: pd.DataFrame, rng: np.random.Genera
         split and smear_id of each image.
     rng : Generator
         Chooses the training images.
+    folder : Path, optional
+        Where a file without a name holds the result while it is used, if it takes more than RESIDENT bytes.
 
     Returns
     -------
@@ -124,11 +133,17 @@ def normalised(pixels: np.ndarray, manifest: pd.DataFrame, rng: np.random.Genera
     normaliser = NumpyReinhardNormalizer()
     train = np.flatnonzero(manifest["split"].eq("train"))
     normaliser.fit(_mosaic(pixels[np.sort(rng.permutation(train)[:100])]))
-    out = np.empty_like(pixels)
+    out = np.empty(pixels.shape, np.uint8) if pixels.nbytes <= RESIDENT else _mapped(pixels.shape, folder)
     for rows in manifest.groupby("smear_id", sort=True).indices.values():
         own = pixels[rows]
         out[rows] = np.clip(normaliser.normalize(_mosaic(own)), 0, 255).astype(np.uint8).reshape(own.shape)
     return out
+
+
+def _mapped(shape: tuple[int, ...], folder: Path | None) -> np.ndarray:
+    # The system removes the file with its last user, also when that is killed.
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return np.memmap(file, np.uint8, "w+", shape=shape)
 
 
 def _mosaic(pictures: np.ndarray) -> np.ndarray:
@@ -161,7 +176,9 @@ def cells_of(setup: Setup, variant: Variant, settings: Training, seed: int = 0) 
     if variant.split_by_patient:
         data = data.with_manifest(by_patient(data.manifest, profile.generator("study/split")))
     if variant.normalise:
-        pixels = normalised(np.asarray(data.pixels), data.manifest, profile.generator("study/stain"))
+        pixels = normalised(
+            np.asarray(data.pixels), data.manifest, profile.generator("study/stain"), folder=setup.folder
+        )
         data = replace(data, pixels=pixels)
     manifest = data.manifest
     counts = manifest["cell_type"].isin(MODULE_1.mapping) | eligible(manifest)

@@ -65,6 +65,10 @@ def classifiers() -> dict[str, tuple[Any, dict[str, list]]]:
     }
 
 
+MOST_KERNEL = 20_000
+"""Training cells up to which the support vector machine has its usual kernel, whose time grows with their square."""
+
+
 class Method(Protocol):
     """What every baseline offers: one function judges them all."""
 
@@ -101,8 +105,11 @@ class Handcrafted:
     @property
     def settings(self) -> str:
         """The settings that cross-validation chose, e.g. `C 10, k 30`."""
-        best = self.fitted.best_params_ if self.fitted else {}
-        return ", ".join(f"{name.split('__')[1]} {value}" for name, value in sorted(best.items()))
+        if self.fitted is None:
+            return ""
+        chosen = ", ".join(f"{name.split('__')[1]} {value}" for name, value in sorted(self.fitted.best_params_.items()))
+        linear = type(self.fitted.best_estimator_["classify"]).__name__ == "LinearSVC"
+        return f"{chosen}, linear kernel (more than {MOST_KERNEL:,} training cells)" if linear else chosen
 
     def fit(self, cells: pd.DataFrame, classes: np.ndarray) -> None:
         """Fit to training cells, with their smears as groups of the cross-validation."""
@@ -197,7 +204,7 @@ def judge(method: Method, cells: pd.DataFrame, spec: ModuleSpec) -> dict[str, An
     }  # fmt: skip
 
 
-def pipeline(method: str, seed: int) -> Pipeline:
+def pipeline(method: str, seed: int, cells: int = 0) -> Pipeline:
     """Imputation (median, and what was missing), scaling, selection by mutual information, the classifier.
 
     Parameters
@@ -206,13 +213,18 @@ def pipeline(method: str, seed: int) -> Pipeline:
         Name in `METHODS`.
     seed : int
         Of the selection and of the classifiers that draw.
+    cells : int
+        Training cells: beyond MOST_KERNEL the support vector machine is a linear one.
     """
     from sklearn.feature_selection import SelectKBest, mutual_info_classif
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import LinearSVC
 
     classifier = classifiers()[method][0]
+    if method == "SVM" and cells > MOST_KERNEL:
+        classifier = LinearSVC(class_weight="balanced")
     if "random_state" in classifier.get_params():
         classifier = classifier.set_params(random_state=seed)
     imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
@@ -269,7 +281,7 @@ def search(
     with tempfile.TemporaryDirectory(prefix="alnet-") as own, warnings.catch_warnings():
         # A fold may lack a rare class; balanced accuracy leaves it out, as wanted.
         warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
-        model = pipeline(method, seed).set_params(memory=memory or own)
+        model = pipeline(method, seed, len(values)).set_params(memory=memory or own)
         return GridSearchCV(model, grid, cv=splitter, scoring="balanced_accuracy").fit(values, labels, groups=groups)
 
 

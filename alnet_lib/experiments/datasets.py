@@ -229,6 +229,8 @@ def described(data: CellImages, features: pd.DataFrame) -> pd.DataFrame:
     """
     manifest, pixels = data.manifest, data.pixels
     channels = pixels.reshape(len(pixels), -1, 3)
-    bins = [np.bincount((picture // 16 + [0, 16, 32]).ravel(), minlength=48) for picture in channels]
-    colours = pd.DataFrame(np.stack(bins) / channels.shape[1], manifest.index, COLOUR_BINS)
+    shares = np.empty((len(pixels), len(COLOUR_BINS)))
+    for row, picture in enumerate(channels):
+        shares[row] = np.bincount((picture // 16 + [0, 16, 32]).ravel(), minlength=48) / channels.shape[1]
+    colours = pd.DataFrame(shares, manifest.index, COLOUR_BINS)
     return pd.concat([manifest, features.set_index(manifest.index), colours], axis=1)

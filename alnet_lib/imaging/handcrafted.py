@@ -23,6 +23,7 @@ from skimage.morphology import disk
 
 from alnet_lib.core.code import code_hash
 from alnet_lib.core.files import atomic_path, sha256
+from alnet_lib.core.integrity.reading import kept
 from alnet_lib.core.resources import cores
 from alnet_lib.imaging import decoding, segmentation
 from alnet_lib.imaging.segmentation import WORKING_SIDE, Segmentation
@@ -56,6 +57,10 @@ GRANULOMETRY_RADII = (1, 2, 3, 5, 8)
 
 
 LBP_BINS = 10
+
+
+SHARD = 5000
+"""Images of a file of features: a minute or two of work."""
 
 
 def describe(pixels: np.ndarray) -> dict[str, float]:
@@ -304,7 +309,8 @@ def extract(
     content_hash : str
         Changes with the files' contents and crops.
     cache : Path
-        Folder of the table; its name changes with content and with the code that decodes, segments and measures.
+        Folder of the tables, one for each SHARD images: what was measured before an interruption stays. Their names
+        change with content and with the code that decodes, segments and measures.
     allow_truncated : bool
         Use JPEG files that end early.
     workers : int, optional
@@ -322,15 +328,25 @@ def extract(
     ImageError
         An image that cannot be used.
     """
-    path = cache / f"features_{sha256(content_hash, code_hash('alnet_lib.imaging.handcrafted'))[:16]}.parquet"
+    key = sha256(content_hash, code_hash("alnet_lib.imaging.handcrafted"))[:16]
     cache.mkdir(parents=True, exist_ok=True)
+    values = np.empty((len(files), len(names()) + 1))
     # Notebooks that run side by side need the same features: one of them extracts, the other waits.
     with FileLock(cache / ".lock"):
-        if not path.is_file():
-            frame = _described(files, crops, allow_truncated, workers, progress)
-            with atomic_path(path) as temporary:
-                frame.to_parquet(temporary, index=False)
-    return pd.read_parquet(path)
+        for first in range(0, len(files), SHARD):
+            rows = slice(first, first + SHARD)
+            path = cache / f"features_{key}_{first // SHARD:04d}.parquet"
+
+            def shown(done: int, _: int, first: int = first) -> None:
+                if progress:
+                    progress(first + done, len(files))
+
+            if (frame := kept(path, pd.read_parquet)) is None:
+                frame = _described(files[rows], crops[rows], allow_truncated, workers, shown)
+                with atomic_path(path) as temporary:
+                    frame.to_parquet(temporary, index=False)
+            values[rows] = frame.to_numpy()
+    return pd.DataFrame(values, columns=[*names(), "segmented"])
 
 
 def _described(
@@ -348,7 +364,7 @@ def _described(
         rows += part
         if progress:
             progress(len(rows), len(jobs))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*names(), "segmented"])
 
 
 def _describe_files(files: list[tuple[Path, decoding.Crop]], allow_truncated: bool) -> list[dict[str, float]]:

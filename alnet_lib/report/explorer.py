@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.core.vocabulary import LABELS
@@ -19,6 +17,9 @@ if TYPE_CHECKING:
 
     from alnet_lib.paper.values import Result
     from alnet_lib.workflow.run import Run
+
+OFFERED = 350
+"""Smears or cells in a list to choose from; a browser takes long over thousands."""
 
 
 @if_available
@@ -87,7 +88,7 @@ def browser(run: Run, *, split: str = "test") -> Any:
     run : Run
         Its notebook 03 has run.
     split : str
-        Whose smears are offered.
+        Whose smears are offered, OFFERED at most; `show` takes any.
 
     Returns
     -------
@@ -103,7 +104,8 @@ def browser(run: Run, *, split: str = "test") -> Any:
 
     cells = run.predictions()
     offered = cells[cells["split"].eq(split) & cells["eligible"]]
-    options = [(f"{s} ({d})", s) for s, d in offered.groupby("smear_id")["diagnosis"].first().items()]
+    diagnoses = offered.groupby("smear_id")["diagnosis"].first().head(OFFERED)
+    options = [(f"{s} ({d})", s) for s, d in diagnoses.items()]
     smear = ipywidgets.Dropdown(options=options, description="Smear")
     threshold = ipywidgets.FloatSlider(
         run.profile.threshold, min=0, max=0.95, step=0.05, description="Threshold", continuous_update=False
@@ -111,7 +113,7 @@ def browser(run: Run, *, split: str = "test") -> Any:
     return _live(lambda: show(run, smear.value, threshold=threshold.value), smear, threshold)
 
 
-def map_browser(run: Run, *, module: str = "module_1", split: str = "test") -> Any:
+def map_browser(run: Run, *, module: str = "module_1", split: str = "test", image_ids: Sequence[str] = ()) -> Any:
     """Let a user choose a cell and a convolution of a trained module, and see all maps of that layer.
 
     Parameters
@@ -121,7 +123,9 @@ def map_browser(run: Run, *, module: str = "module_1", split: str = "test") -> A
     module : str
         `module_1` or `module_2`.
     split : str
-        Whose cells are offered.
+        Whose cells are offered, OFFERED at most, as many of each cell type.
+    image_ids : sequence of str
+        The cells to offer instead.
 
     Returns
     -------
@@ -137,10 +141,14 @@ def map_browser(run: Run, *, module: str = "module_1", split: str = "test") -> A
 
     network, _ = storage.load_network(run.need(f"models/{module}.safetensors", TRAINING))
     cells, images = run.predictions(), run.images()
-    rows, offered = images.rows_of(cells["image_id"]), np.flatnonzero(cells["split"].eq(split))
-    labels = cells["cell_type"].map(LABELS).fillna("no label")
+    offered = cells[cells["image_id"].isin(image_ids) if image_ids else cells["split"].eq(split)]
+    if not image_ids:
+        of_type = offered.groupby("cell_type")
+        offered = offered[of_type.cumcount() < max(OFFERED // max(of_type.ngroups, 1), 1)]
+    rows, labels = images.rows_of(offered["image_id"]), offered["cell_type"].map(LABELS).fillna("no label")
+    named = zip(offered["image_id"], labels, rows, strict=True)
     cell = ipywidgets.Dropdown(
-        options=[(f"{cells['image_id'][i]} ({labels[i]})", int(rows[i])) for i in offered], description="Cell"
+        options=[(f"{name} ({label})", int(row)) for name, label, row in named], description="Cell"
     )
     known = activations.layers(network)
     layer = ipywidgets.Dropdown(

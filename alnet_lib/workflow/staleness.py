@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from alnet_lib.core.arguments import cohort_folders
@@ -59,11 +60,28 @@ def data_fingerprint(cohort: str, data: str) -> str:
     roots = [Path(folder).expanduser() for folder in cohort_folders(cohort, data).values()]
     lines = []
     for root in roots:
-        for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
-            if path.is_file():
-                stat = path.stat()
-                lines.append(f"{path.relative_to(root)} {stat.st_size} {stat.st_mtime_ns}")
+        found = _files(str(root)) if root.is_dir() else [(".", root.stat())] if root.is_file() else []
+        # In the order of folders and names, as paths are compared.
+        for path, stat in sorted(found, key=lambda one: one[0].split(os.sep)):
+            lines.append(f"{path} {stat.st_size} {stat.st_mtime_ns}")
     return sha256(*lines)
+
+
+def _files(root: str, below: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    """Every file below a folder: its path from there, and what the system knows of it.
+
+    Each is looked at, since a file that is written over does not change the time of its folder. Reading folders whole
+    takes a fifth of the time of asking for each path.
+    """
+    folders = []
+    with suppress(PermissionError), os.scandir(os.path.join(root, below)) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(os.path.join(below, entry.name))
+            elif entry.is_file():
+                yield os.path.join(below, entry.name), entry.stat()
+    for folder in folders:
+        yield from _files(root, folder)
 
 
 def fingerprint(notebook: str, *, cohort: str, profile: str, data: str) -> str:

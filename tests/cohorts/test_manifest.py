@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from alnet_lib.cohorts import building
+from alnet_lib.cohorts import building, validation
 from alnet_lib.cohorts.document import document
 from alnet_lib.cohorts.manifest import Cohort, CohortError
 from alnet_lib.cohorts.validation import as_frame, validate, validated
@@ -204,3 +204,14 @@ def test_docs_of_the_cohorts_are_those_of_the_adapters():
 
     written = Path(__file__).parents[2] / "docs" / "cohorts.md"
     assert written.read_text(encoding="utf-8") == document(), "run `python -m alnet_lib.cohorts > docs/cohorts.md`"
+
+
+def test_a_message_lists_so_many_errors_and_counts_the_others(twin, monkeypatch):
+    monkeypatch.setattr(validation, "SHOWN", 2)
+    told = []
+    with pytest.raises(CohortError, match="5 errors") as caught:
+        validated(changed(twin, cell_type=dict.fromkeys(range(5), "blob")), progress=lambda *n: told.append(n))
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4 and "row 1, " in lines[2] and lines[3] == "  and 3 more"
+    # The table is checked before the first image is read: something is said at once.
+    assert told[:2] == [(0, len(twin.manifest)), (1, len(twin.manifest))]

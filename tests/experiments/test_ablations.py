@@ -168,3 +168,13 @@ def test_a_random_start_stands_beside_a_pretrained_one_in_testing_and_outside(se
     assert own["where"].tolist() == ["test"] * 3 + ["external"] * 3
     keys = [value.key for value in found.values if "random" in value.key]
     assert keys[0] == "study.random_start.test.module_1.difference" and len(set(keys)) == 6
+
+
+def test_normalised_pictures_that_do_not_fit_lie_in_a_file_without_a_name(tmp_path, monkeypatch):
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(120, 200, (8, 8, 8, 3)).astype(np.uint8)
+    manifest = pd.DataFrame({"split": "train", "smear_id": ["a"] * 4 + ["b"] * 4})
+    whole = ablations.normalised(pixels, manifest, np.random.default_rng(0))
+    monkeypatch.setattr(ablations, "RESIDENT", pixels.nbytes - 1)
+    mapped = ablations.normalised(pixels, manifest, np.random.default_rng(0), folder=tmp_path)
+    assert isinstance(mapped, np.memmap) and np.array_equal(mapped, whole) and not list(tmp_path.iterdir())

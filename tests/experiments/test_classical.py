@@ -8,6 +8,7 @@ import pytest
 from sklearn.base import clone
 
 from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.core.profile import Classical
 from alnet_lib.experiments import classical, colour_and_size
 from alnet_lib.experiments.datasets import COLOUR_BINS, described
 
@@ -162,3 +163,14 @@ def test_colour_and_size_are_judged_like_any_method(setup, features):
         classical.judge(classical.Handcrafted("LDA", setup.profile.classical, 1), cells, colour_and_size.MODULE_1)
     )
     assert cells[COLOUR_BINS[:16]].sum(axis=1).to_numpy() == pytest.approx(1)
+
+
+def test_a_support_vector_machine_of_many_cells_is_linear_and_says_so(cells, monkeypatch):
+    values, labels, groups = cells
+    monkeypatch.setattr(classical, "MOST_KERNEL", 100)
+    method = classical.Handcrafted("SVM", Classical(selected=(8,), folds=3), seed=1)
+    method.fitted = classical.search("SVM", values, labels, groups, selected=(8,), folds=3, seed=1)
+    assert (method.fitted.predict(values) == labels).mean() > 0.9
+    assert method.settings.endswith("k 8, linear kernel (more than 100 training cells)")
+    method.fitted = classical.search("SVM", values[::4], labels[::4], groups[::4], selected=(8,), folds=3, seed=1)
+    assert "linear" not in method.settings

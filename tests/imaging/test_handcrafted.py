@@ -142,3 +142,33 @@ def test_features_of_a_cohort_do_not_depend_on_workers_and_are_kept(twin, tmp_pa
     assert len(one) == len(rows) > 50 and one["segmented"].mean() > 0.97
     monkeypatch.setattr(handcrafted, "_describe_files", lambda *_: pytest.fail("extracted again"))
     pd.testing.assert_frame_equal(handcrafted.extract(**few, cache=tmp_path / "one"), one)
+
+
+def test_features_that_were_measured_before_an_interruption_stay(twin, tmp_path, monkeypatch):
+    few = {"files": twin.files[:5], "crops": twin.crops[:5], "content_hash": "x", "workers": 1}
+    whole = handcrafted.extract(**few, cache=tmp_path / "whole")
+    monkeypatch.setattr(handcrafted, "SHARD", 2)
+    describe, asked, told = handcrafted._described, [], []
+
+    def described(files, *given):
+        asked.append(files)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return describe(files, *given)
+
+    monkeypatch.setattr(handcrafted, "_described", described)
+    with pytest.raises(KeyboardInterrupt):
+        handcrafted.extract(**few, cache=tmp_path / "parts")
+    found = handcrafted.extract(**few, cache=tmp_path / "parts", progress=lambda *counts: told.append(counts))
+    pd.testing.assert_frame_equal(found, whole, check_exact=True)
+    assert asked == [twin.files[:2], twin.files[2:4], twin.files[2:4], twin.files[4:5]]
+    assert told == [(4, 5), (5, 5)]
+
+
+def test_a_damaged_file_of_features_is_measured_again(twin, tmp_path, capsys):
+    few = {"files": twin.files[:2], "crops": twin.crops[:2], "content_hash": "x", "cache": tmp_path, "workers": 1}
+    whole = handcrafted.extract(**few)
+    (file,) = tmp_path.glob("features_*.parquet")
+    file.write_bytes(file.read_bytes()[:100])
+    pd.testing.assert_frame_equal(handcrafted.extract(**few), whole)
+    assert "is damaged" in capsys.readouterr().err

@@ -46,3 +46,26 @@ def test_the_largest_smear_and_what_is_unavailable(run):
     votes = pd.DataFrame({"smear_id": ["A", "B"], "n_cells": [2, 7]})
     assert explorer.largest_smear(votes) == "B"
     assert explorer.show(run, Unavailable("none")) == Unavailable("none")
+
+
+def test_a_browser_offers_some_smears_and_some_cells_of_each_type(monkeypatch):
+    kinds = ["lymphocyte"] * 50 + ["monocyte"] * 3 + [""] * 7
+    cells = pd.DataFrame({"image_id": [f"i{k}" for k in range(60)], "smear_id": [f"s{k:02d}" for k in range(60)]})
+    cells = cells.assign(patient_id="P", site="s", diagnosis="APL", split="test", cell_type=kinds, eligible=True)
+    images = CellImages(cells[::-1].reset_index(drop=True), np.zeros((60, 16, 16, 3), np.uint8))
+    run = SimpleNamespace(
+        predictions=lambda: cells, images=lambda: images, need=lambda *_: "", profile=SimpleNamespace(threshold=0.5)
+    )
+    monkeypatch.setattr(explorer, "OFFERED", 15)
+    monkeypatch.setattr(explorer, "show", lambda *_, **__: None)
+    monkeypatch.setattr(explorer, "map_grid", lambda *_: None)
+    monkeypatch.setattr(explorer.storage, "load_network", lambda _: (None, {}))
+    monkeypatch.setattr(explorer.activations, "layers", lambda _: [(1, 1)])
+    smear, _ = explorer.browser(run).children[0].children
+    assert len(smear.options) == 15
+    cell, _ = explorer.map_browser(run).children[0].children
+    offered = [name.split()[0] for name, _ in cell.options]
+    assert offered == [f"i{k}" for k in (*range(5), *range(50, 58))]
+    assert [row for _, row in cell.options][:2] == [59, 58]
+    cell, _ = explorer.map_browser(run, image_ids=["i40", "i59"]).children[0].children
+    assert [name for name, _ in cell.options] == ["i40 (Lymphocytes)", "i59 (no label)"]

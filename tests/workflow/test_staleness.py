@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import shutil
 
 import pytest
@@ -103,3 +104,18 @@ def test_only_the_first_step_depends_on_the_original_files(tmp_path):
     (tmp_path / "b.jpg").write_bytes(b"y")
     after = {name: staleness.fingerprint(name, **given) for name in before}
     assert before["01_data_audit"] != after["01_data_audit"] and before["04_smear_roc"] == after["04_smear_roc"]
+
+
+def test_every_file_of_the_data_is_looked_at_also_when_it_is_written_over(tmp_path):
+    for name in ("b/c.jpg", "b.jpg", "b/a/d.jpg", "é ö.jpg", "b-1/e.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    found = staleness.data_fingerprint("jhu_apl", str(tmp_path))
+    # As paths are compared: by folder, then by name.
+    files = [path for path in sorted(tmp_path.rglob("*")) if path.is_file()]
+    stats = [(path.relative_to(tmp_path), path.stat()) for path in files]
+    assert found == staleness.sha256(*(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats))
+    folder = (tmp_path / "b").stat().st_mtime_ns
+    os.utime(tmp_path / "b/c.jpg", ns=(1, 1))
+    assert (tmp_path / "b").stat().st_mtime_ns == folder
+    assert staleness.data_fingerprint("jhu_apl", str(tmp_path)) != found
