@@ -346,7 +346,7 @@ def measured(folder: Path, name: str, to: Connection) -> None:
             "processor": round(_processor_seconds() - before, 2),
             "peak": round(memory.peak),
             "mapped": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-            "said": str(said),
+            "said": str(said)[:60],
         }
     )
 
