@@ -146,7 +146,7 @@ class Transfer(Settings):
     """Starts judged frozen, and APL against AML cross-validated by patient; both on pictures of a size of their own."""
 
     starts: tuple[FrozenStart, ...] = Field(min_length=1, description="in the order of the tables")
-    image_size: int = Field(112, ge=32, description="pixels a side")
+    image_size: int = Field(160, ge=32, description="pixels a side")
     crop: float = Field(0.7, gt=0, le=1, description="central square kept, as a fraction of the shorter side")
     neighbours: tuple[int, ...] = Field((1, 20), min_length=1, description="of the k-nearest-neighbour classifiers")
     components: int = Field(100, ge=2, description="principal components of the embeddings, whitened")

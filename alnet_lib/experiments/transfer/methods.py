@@ -186,7 +186,7 @@ def frozen(setup: Setup, cells: pd.DataFrame, embedded: Embedded, *, votes: bool
     """
     settings, profile, found = settings_of(setup.profile), setup.profile, list[Method]()
     pca = PCA(settings.components, whiten=True, random_state=profile.seed)
-    model, rows = make_pipeline(StandardScaler(), pca, _regression(settings)), cells["row"].to_numpy()
+    model, rows = make_pipeline(pca, _regression(settings)), cells["row"].to_numpy()
     first = next(filter(embeddings.pretrained, embedded.values), None)
     for start in embedded.values:
         name, values = embeddings.title(start), embedded.of(start, rows)
