@@ -205,7 +205,9 @@ class Profile(Settings):
     cross_fitting: CrossFitting | None = Field(None, description="none: what needs it is unavailable")
     transfer: Transfer | None = Field(None, description="none: starts judged frozen are unavailable")
     learned_vote: LearnedVote = LearnedVote()
-    checkpoint_every: int = Field(100, ge=1, description="iterations between checkpoints")
+    checkpoint_minutes: float = Field(
+        2.0, ge=0, description="of training between checkpoints, more for large ones; 0 for one after each iteration"
+    )
     prediction_batch: int = Field(256, ge=1)
     threshold: float = Field(0.5, ge=0, lt=1, description="share of a smear's cells above which a class is predicted")
     bootstrap: int = Field(1000, ge=20, description="bootstrap replicates")

@@ -134,7 +134,7 @@ def options(setup: Setup, settings: Training, *, name: str, fine_tuned_blocks: i
         scale_jitter=profile.scale_jitter,
         focus_jitter=profile.focus_jitter,
         light_jitter=profile.light_jitter,
-        checkpoint_every=profile.checkpoint_every,
+        checkpoint_seconds=60 * profile.checkpoint_minutes,
         label=f"{settings.backbone}, {name}",
     )
 

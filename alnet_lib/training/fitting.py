@@ -50,7 +50,7 @@ class Fitted:
     validation_accuracy : float
         In [0, 1]; NaN without validation images.
     seconds : float
-        Of the iterations that this process made.
+        Of all iterations up to the last checkpoint and after it, whichever process made them.
     resumed_at : int
         Iterations that a checkpoint had already done.
     micro_batch : int
@@ -96,7 +96,7 @@ def fit(
     options : Options
         How to train.
     checkpoint : Path, optional
-        Where the state is saved every `checkpoint_every` iterations, and from where an interrupted training goes on.
+        Where the state is saved every `checkpoint_seconds`, and from where an interrupted training goes on.
     progress : callable, optional
         Called with the iterations done and their number.
     maps_of : callable, optional
@@ -131,10 +131,12 @@ def fit(
         mode="triangular",
         cycle_momentum=False,
     )
-    start, history = checkpoints.resume(checkpoint, network, optimizer, scheduler)
+    network.eval()
+    tail.train()
+    start, history, earlier = checkpoints.resume(checkpoint, network, optimizer, scheduler)
     result = Fitted(pd.DataFrame(), math.nan, 0.0, resumed_at=start, micro_batch=options.batch_size)
     batches = Batches(train, plan, options)
-    began = time.perf_counter()
+    began, clock = time.perf_counter(), checkpoints.Clock(network, options.checkpoint_seconds)
     for iteration in range(start, options.iterations):
         entries = batches(iteration)
         network.eval()
@@ -148,9 +150,11 @@ def fit(
         scheduler.step()
         if progress:
             progress(iteration + 1, options.iterations)
-        if checkpoint and (iteration + 1) % options.checkpoint_every == 0 and iteration + 1 < options.iterations:
-            checkpoints.save(checkpoint, network, optimizer, scheduler, iteration + 1, history)
-    result.seconds = time.perf_counter() - began
+        if checkpoint and clock.due() and iteration + 1 < options.iterations:
+            so_far = earlier + time.perf_counter() - began
+            checkpoints.save(checkpoint, network, optimizer, scheduler, iteration + 1, history, so_far)
+            clock.written()
+    result.seconds = earlier + time.perf_counter() - began
     result.history = pd.DataFrame(history, columns=["iteration", "loss", "learning_rate"])
     if len(validation):
         probability = predict(network, validation, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,9 @@ class Options:
         Largest share of a blurred image; 0 for none.
     light_jitter : float
         Spread of the light's colour; 0 for none.
-    checkpoint_every : int
-        Iterations between checkpoints.
+    checkpoint_seconds : float
+        Between checkpoints, at least; 0 for one after each iteration. No part of what a training gives, so not of its
+        key either.
     label : str
         Names the network and the training in messages.
     """
@@ -65,5 +66,5 @@ class Options:
     scale_jitter: float = 0.0
     focus_jitter: float = 0.0
     light_jitter: float = 0.0
-    checkpoint_every: int = 100
+    checkpoint_seconds: float = field(default=120.0, repr=False)
     label: str = ""

@@ -62,7 +62,7 @@ def setup(tiny, tmp_path, monkeypatch):
         "units": False,
     }  # fmt: skip
     update = {
-        "comparison": profile.comparison.model_copy(update=changed), "module_1": module, "checkpoint_every": 2,
+        "comparison": profile.comparison.model_copy(update=changed), "module_1": module, "checkpoint_minutes": 0,
         "precision": "float32", "start": "random",
     }  # fmt: skip
     return Setup(tiny, profile.model_copy(update=update), tmp_path, "cpu", silent)

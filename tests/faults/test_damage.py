@@ -213,7 +213,7 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_training_begins_again(way, tm
     checkpoints.save(path, network, optimizer, scheduler, 7, [(7, 0.5, 0.1)])
     assert checkpoints.resume(path, network, optimizer, scheduler)[0] == 7
     _damage(path, way, keep_time=True)
-    assert checkpoints.resume(path, network, optimizer, scheduler) == (0, [])
+    assert checkpoints.resume(path, network, optimizer, scheduler) == (0, [], 0.0)
     assert [file.name for file in path.parent.iterdir()] == [f"{path.name}.damaged"]
 
 

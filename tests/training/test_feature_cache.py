@@ -11,7 +11,7 @@ from alnet_lib.networks import building
 from alnet_lib.training import feature_cache, fitting
 from alnet_lib.training.options import Options
 
-OPTIONS = Options(iterations=4, batch_size=8, lr_min=1e-4, lr_max=1e-3, checkpoint_every=2, label="test")
+OPTIONS = Options(iterations=4, batch_size=8, lr_min=1e-4, lr_max=1e-3, checkpoint_seconds=0, label="test")
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def test_a_checkpoint_says_what_is_full_how_much_it_needs_and_from_where_the_run
         _planted(patch, errno.EDQUOT)
         with pytest.raises(DiskFull, match="goes on from its last checkpoint"):
             checkpoints.save(path, network, optimizer, scheduler, 3, [])
-    assert checkpoints.resume(path, network, optimizer, scheduler) == (2, [(1, 0.5, 0.1)])
+    assert checkpoints.resume(path, network, optimizer, scheduler) == (2, [(1, 0.5, 0.1)], 0.0)
     assert torch.equal(network.weight, saved) and list(tmp_path.iterdir()) == [path]
 
 
