@@ -50,7 +50,7 @@ BLOCK_NAMES = {1: "1", 2: "2", 3: "3", 4: "4", 5: "Whole"}
 COLUMNS = ["backbone", "evaluation", "fine_tuned_blocks", "validation_accuracy", "testing_accuracy", "key"]
 """What every row of a training has beside its times and records."""
 
-ROW_FORMAT = 2
+ROW_FORMAT = 3
 """Of the files that trainings leave; a file of another format is trained again."""
 
 
@@ -216,8 +216,9 @@ def train_unit(setup: Setup, backbone: str, evaluation: str = HOLD_OUT) -> pd.Da
     -------
     DataFrame or Unavailable
         A row a training: backbone, evaluation, fine_tuned_blocks (1 to 5), iterations, validation_accuracy and
-        testing_accuracy (in [0, 1], NaN where not measured), training_minutes, classification_seconds, validation and
-        testing (lists of `classical.records`, an entry an image), key. Unavailable where the training split has fewer
+        testing_accuracy (in [0, 1], NaN where not measured), training_minutes, classification_seconds, layout (NHWC or
+        NCHW), validation and testing (lists of `classical.records`, an entry an image), notes (e.g. what gave way when
+        memory ran out), key. Unavailable where the training split has fewer
         than two of the six classes.
     """
     if isinstance(there := possible(setup.data.manifest), Unavailable):
@@ -250,11 +251,12 @@ class _Unit:
     @cached_property
     def start(self) -> Network:
         shutil.rmtree(self.scratch, ignore_errors=True)  # Of a killed run.
-        return begin(self.profile, self.backbone, self.fit_on, name=self.backbone).to(self.setup.device)
+        # On the host: each training moves its own copy to the device, and the maps the blocks that they need.
+        return begin(self.profile, self.backbone, self.fit_on, name=self.backbone)
 
     @cached_property
     def resident(self) -> Images:
-        """The images to fit on, on the GPU where there is one: once for all trainings."""
+        """The images to fit on, on the GPU where there is one with room: once for all trainings."""
         return self.fit_on.on(torch.device("cuda")) if self.setup.device == "cuda" else self.fit_on
 
     @cached_property
@@ -287,23 +289,24 @@ class _Unit:
         checkpoint = path.with_suffix(f".{key}.checkpoint")
         what = f"{title(self.backbone)}, {self.evaluation}, {BLOCK_NAMES[fine_tuned_blocks]}, iterations"
         network = copy.deepcopy(self.start)
-        shared = self.maps.after if len(network.parts(fine_tuned_blocks)[0]) else None
+        shared = self.maps if len(network.parts(fine_tuned_blocks)[0]) else None
         fitted = fitting.fit(
             network, self.resident, self.plan, self.none, opts,
-            checkpoint=checkpoint, progress=self.setup.progress(what, self.name), maps_of=shared,
+            checkpoint=checkpoint, progress=self.setup.progress(what, self.name), maps=shared,
         )  # fmt: skip
         if shared and fine_tuned_blocks == min(self.asked.fine_tuned_blocks):
             self.maps.close()
             shutil.rmtree(self.scratch, ignore_errors=True)
-        validated = inference.predict(network, self.validation, opts).argmax(1)
+        notes = fitted.notes + (shared.notes if shared else [])
+        validated = inference.predict(network, self.validation, opts, notes=notes).argmax(1)
         # Validation chooses the network and the number of fine-tuned blocks; testing images are for the whole network,
         # and for the folds (Table 3).
         in_part = self.evaluation == HOLD_OUT and fine_tuned_blocks != WHOLE
         tested = self.none if in_part or self.evaluation == HOLD_OUT_BY_PATIENT else self.test
         began = time.perf_counter()
-        predicted = inference.predict(network, tested, opts, batch=profile.prediction_batch).argmax(1)
+        predicted = inference.predict(network, tested, opts, batch=profile.prediction_batch, notes=notes).argmax(1)
         seconds = time.perf_counter() - began
-        row = self._row(fine_tuned_blocks, fitted, seconds) | {"key": key}
+        row = self._row(fine_tuned_blocks, fitted, seconds) | {"notes": "; ".join(notes), "key": key}
         row |= self._judged("validation", self.validation, validated) | self._judged("testing", tested, predicted)
         with atomic_path(path) as temporary:
             pd.DataFrame([row]).to_parquet(temporary)
@@ -322,6 +325,7 @@ class _Unit:
             "iterations": len(fitted.history),
             "training_minutes": fitted.seconds / 60,
             "classification_seconds": seconds,
+            "layout": fitted.layout,
         }
 
     def _judged(self, split: str, images: Images, predicted: np.ndarray) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def train(
     checkpoint = path.with_name(f"{name}-{key}.checkpoint")
     line = setup.progress(f"{name}, iterations")
     done = fitting.fit(network, fit_on, plan, validation, opts, checkpoint=checkpoint, progress=line)
-    probability = inference.predict(network, fit_on, opts, batch=profile.prediction_batch)
+    probability = inference.predict(network, fit_on, opts, batch=profile.prediction_batch, notes=done.notes)
     train_accuracy = float((probability.argmax(1) == fit_on.labels).mean())
     description = {
         "key": key,
@@ -128,6 +128,7 @@ def train(
         "validation_accuracy": done.validation_accuracy,
         "seconds": done.seconds,
         "notes": done.notes,
+        "layout": done.layout,
         "threshold": profile.threshold,
     }
     if data.kind:

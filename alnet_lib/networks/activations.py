@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from alnet_lib.networks.network import Network
+from alnet_lib.networks.network import Network, device_of
 
 PAPERS_MAP = (3, 1, 202)
 """Convolutional block, layer and map that Fig. 7B shows, counted from 1; the layer has 256 maps in VGG16."""
@@ -88,7 +85,7 @@ def activations(network: Network, images: Tensor, block: int, layer: int) -> Ten
     network : Network
         Any.
     images : Tensor
-        Float (N, 3, S, S) in [0, 1], not normalised.
+        Float (N, 3, S, S) in [0, 1], not normalised; moved to the network's device.
     block : int
         Convolutional block, counted from 1.
     layer : int
@@ -97,7 +94,7 @@ def activations(network: Network, images: Tensor, block: int, layer: int) -> Ten
     Returns
     -------
     Tensor
-        float32 (N, C, h, w), at least 0.
+        float32 (N, C, h, w), at least 0, on the network's device.
 
     Raises
     ------
@@ -115,7 +112,7 @@ def activations(network: Network, images: Tensor, block: int, layer: int) -> Ten
     network.eval()
     try:
         with torch.inference_mode():
-            network(network.preprocessing(images))
+            network(network.preprocessing(images.to(device_of(network))))
     finally:
         hook.remove()
         network.train(training)

@@ -54,6 +54,17 @@ CAFFE = Preprocessing(mean=(123.68 / 255, 116.779 / 255, 103.939 / 255), std=(1 
 """Preprocessing of weights trained in Caffe's manner: BGR, 0 to 255, channel means subtracted."""
 
 
+def device_of(module: nn.Module) -> torch.device:
+    """Tell where a module's parameters lie.
+
+    Parameters
+    ----------
+    module : Module
+        One without parameters counts as on the CPU.
+    """
+    return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+
+
 class _Tail(nn.Sequential):
     """Leaves it to its parts which of their parameters train: torch's own method sets them all."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,9 +10,21 @@ import torch
 from torch import Tensor
 
 from alnet_lib.imaging import augmentation
+from alnet_lib.training import memory
+from alnet_lib.training.options import Options
 
-if TYPE_CHECKING:
-    from alnet_lib.training.options import Options
+
+@dataclass
+class Resident:
+    """Images in the memory of a device.
+
+    Attributes
+    ----------
+    pixels : Tensor or None
+        uint8 (n, S, S, 3); None once they have left.
+    """
+
+    pixels: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -32,8 +43,8 @@ class Images:
         (n,), patient of each image.
     classes : tuple of str
         Names of the labels.
-    resident : Tensor, optional
-        The images of `rows` as a uint8 tensor on the device, where they were put there (`on`).
+    resident : Resident, optional
+        The images of `rows` on the device, where they were put there (`on`).
     """
 
     pixels: np.ndarray
@@ -41,7 +52,7 @@ class Images:
     labels: np.ndarray
     groups: np.ndarray
     classes: tuple[str, ...]
-    resident: Tensor | None = field(default=None, repr=False, compare=False)
+    resident: Resident | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,12 +83,13 @@ class Images:
             float32 (N, 3, S, S) in [0, 1], RGB.
         """
         device = torch.device(device)
-        if self.resident is None:
+        own = self.resident.pixels if self.resident else None
+        if own is None:
             return augmentation.to_float(self.pixels[self.rows[index]], device)
-        return augmentation.to_float(self.resident[torch.from_numpy(index).to(self.resident.device)], device)
+        return augmentation.to_float(own[torch.from_numpy(index).to(own.device)], device)
 
     def on(self, device: torch.device) -> Images:
-        """Copy the pixels to a device once, so that no batch waits for the host.
+        """Copy the pixels to a device once, so that no batch waits for the host, if half of its free memory is enough.
 
         Parameters
         ----------
@@ -87,9 +99,31 @@ class Images:
         Returns
         -------
         Images
-            The same, with `resident` set.
+            The same, with `resident` set where there is room.
         """
-        return replace(self, resident=augmentation.to_tensor(self.pixels[self.rows], device))
+        if len(self.rows) * int(np.prod(self.pixels.shape[1:])) > memory.SHARE * memory.free(device):
+            return self
+        try:
+            return replace(self, resident=Resident(augmentation.to_tensor(self.pixels[self.rows], device)))
+        except (RuntimeError, MemoryError) as error:
+            if not memory.ran_out(error):
+                raise
+        memory.release()
+        return self
+
+    def leave(self) -> str:
+        """Give back the memory that `on` took; batches come from the host then.
+
+        Returns
+        -------
+        str
+            What left, in words; empty where nothing was there.
+        """
+        if self.resident is None or self.resident.pixels is None:
+            return ""
+        self.resident.pixels = None
+        memory.release()
+        return "the images left it"
 
 
 def split_validation(labels: np.ndarray, fraction: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -1,11 +1,25 @@
-"""The device and the precision of a computation."""
+"""The device, the precision and the memory layout of a computation."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
+
+from alnet_lib.networks.network import Network
+from alnet_lib.training import memory
+
+LAYOUTS = {"NHWC": torch.channels_last, "NCHW": torch.contiguous_format}
+"""Name of a memory layout of maps and weights -> torch's; the first is that of the CPU."""
+
+MEASURED_IMAGES = 16
+"""Images that pass forward and backward when layouts are compared."""
+
+_fastest: dict[tuple[str, int, str], str] = {}
 
 
 def resolve_device(device: str) -> str:
@@ -35,6 +49,51 @@ def resolve_device(device: str) -> str:
     return device
 
 
+def resolve_precision(precision: str, device: str) -> str:
+    """Resolve `auto` to bf16 where the device computes in it, else to float32.
+
+    Parameters
+    ----------
+    precision : str
+        `auto`, `float32` or `bf16`.
+    device : str
+        `cpu` or `cuda`.
+
+    Returns
+    -------
+    str
+        `float32` or `bf16`.
+    """
+    if precision != "auto":
+        return precision
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    # Without these instructions bf16 is emulated, and slower than float32.
+    own = torch.cpu.get_capabilities()
+    return "bf16" if any(there and "bf16" in name for name, there in own.items()) else "float32"
+
+
+def use_tensor_cores(device: str) -> dict[str, bool]:
+    """Set how CUDA computes in float32: in TF32, by convolutions that are tried out first; nothing on the CPU.
+
+    Parameters
+    ----------
+    device : str
+        `cpu` or `cuda`.
+
+    Returns
+    -------
+    dict of str to bool
+        `tf32`, `cudnn_benchmark` and `cudnn_deterministic`, for a run's provenance; all False on the CPU.
+    """
+    on = device == "cuda"
+    if on:
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+        torch.backends.cudnn.conv.fp32_precision = "tf32"  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = True, False
+    return {"tf32": on, "cudnn_benchmark": on, "cudnn_deterministic": False}
+
+
 def autocast(device: str, precision: str) -> AbstractContextManager[Any]:
     """Context of a computation: bf16 autocast where the profile asks for it.
 
@@ -46,3 +105,134 @@ def autocast(device: str, precision: str) -> AbstractContextManager[Any]:
         `float32` or `bf16`.
     """
     return torch.autocast(device, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def layout(network: Network, device: torch.device, precision: str) -> str:
+    """Memory layout of a network on a device.
+
+    Parameters
+    ----------
+    network : Network
+        On CUDA it is moved there.
+    device : torch.device
+        `cpu` or `cuda`.
+    precision : str
+        `float32` or `bf16`.
+
+    Returns
+    -------
+    str
+        `NHWC` on the CPU, so that no result depends on a measurement there. On CUDA the faster one, measured once in a
+        process for a network's name, input size and precision.
+    """
+    if device.type != "cuda":
+        return next(iter(LAYOUTS))
+    key = (network.name, network.input_size, precision)
+    if key not in _fastest:
+        network.to(device)
+        _fastest[key] = faster_layout(network, device, precision)
+    return _fastest[key]
+
+
+def faster_layout(network: Network, device: torch.device, precision: str) -> str:
+    """Measure in which layout the blocks of a network take images forward and gradients back sooner.
+
+    Parameters
+    ----------
+    network : Network
+        On the device; afterwards in the last layout tried, and otherwise as it was.
+    device : torch.device
+        Where.
+    precision : str
+        `float32` or `bf16`.
+
+    Returns
+    -------
+    str
+        Key of LAYOUTS; the first where memory is too little for the measurement.
+    """
+    trains = [parameter.requires_grad for parameter in network.blocks.parameters()]
+    was_training, failed = network.training, False
+    network.eval()
+    network.blocks.requires_grad_(True)
+    seconds, size = dict[str, float](), network.input_size
+    try:
+        for name, form in LAYOUTS.items():
+            network.blocks.to(memory_format=form)
+            images = torch.zeros(MEASURED_IMAGES, 3, size, size, device=device).contiguous(memory_format=form)
+            seconds[name] = seconds_of(partial(_there_and_back, network, images, precision), device)
+    except (RuntimeError, MemoryError) as error:
+        if not memory.ran_out(error):
+            raise
+        failed = True
+    for parameter, train in zip(network.blocks.parameters(), trains, strict=True):
+        parameter.grad = None
+        parameter.requires_grad_(train)
+    network.train(was_training)
+    if failed:
+        memory.release()
+        return next(iter(LAYOUTS))
+    return min(seconds, key=seconds.__getitem__)
+
+
+def _there_and_back(network: Network, images: torch.Tensor, precision: str) -> None:
+    with autocast(images.device.type, precision):
+        for block in network.blocks:
+            images = block(images)
+    images.float().sum().backward()
+
+
+def arrange(network: Network, device: torch.device, precision: str) -> torch.memory_format:
+    """Move a network to a device, in its layout there.
+
+    Parameters
+    ----------
+    network : Network
+        Changed in place.
+    device : torch.device
+        `cpu` or `cuda`.
+    precision : str
+        `float32` or `bf16`.
+
+    Returns
+    -------
+    torch.memory_format
+        Of the batches to give to it.
+
+    Raises
+    ------
+    alnet_lib.training.memory.TooLittleMemory
+        The network does not fit.
+    """
+    failed = False
+    try:
+        form = LAYOUTS[layout(network, device, precision)]
+        network.to(device, memory_format=form)  # type: ignore[call-overload]
+    except (RuntimeError, MemoryError) as error:
+        if not memory.ran_out(error):
+            raise
+        failed = True
+    if failed:
+        memory.release()
+        raise memory.too_little(f"the network {network.name}", device)
+    return form
+
+
+def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+    """Time some work, the second time that it is done, all of it on the device included.
+
+    Parameters
+    ----------
+    work : callable
+        Done twice.
+    device : torch.device
+        Waited for.
+    """
+    seconds = 0.0
+    for _ in range(2):
+        began = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds = time.perf_counter() - began
+    return seconds

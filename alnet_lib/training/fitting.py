@@ -8,31 +8,28 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from alnet_lib.core.progress import Progress
 from alnet_lib.imaging import augmentation
-from alnet_lib.training import checkpoints
+from alnet_lib.networks.network import Network
+from alnet_lib.training import checkpoints, memory
 from alnet_lib.training.data import Batches, Images
-from alnet_lib.training.device import autocast
+from alnet_lib.training.device import LAYOUTS, arrange, autocast, layout
+from alnet_lib.training.feature_cache import FrozenMaps
 from alnet_lib.training.inference import predict
+from alnet_lib.training.options import Options
 
-if TYPE_CHECKING:
-    from alnet_lib.core.progress import Progress
-    from alnet_lib.networks.network import Network
-    from alnet_lib.training.options import Options
-
-MapsOf = Callable[[int, np.ndarray], Tensor]
-"""(blocks, plan entries) to the entries' maps after so many frozen blocks: `feature_cache.FrozenMaps.after`."""
+READ_EVERY = 10
+"""Iterations after which their losses are read on CUDA; one that is not finite ends the training then."""
 
 
 class TrainingDiverged(RuntimeError):
@@ -57,6 +54,8 @@ class Fitted:
         Images that went through the network at a time at the end.
     notes : list of str
         What happened on the way that a reader of the result should know.
+    layout : str
+        Of maps and weights in memory: `NHWC` or `NCHW`.
     """
 
     history: pd.DataFrame
@@ -65,6 +64,7 @@ class Fitted:
     resumed_at: int = 0
     micro_batch: int = 0
     notes: list[str] = field(default_factory=list)
+    layout: str = ""
 
 
 def fit(
@@ -76,12 +76,11 @@ def fit(
     *,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
-    maps_of: MapsOf | None = None,
+    maps: FrozenMaps | None = None,
 ) -> Fitted:
     """Fine-tune the last blocks and the head of a network.
 
-    Frozen blocks stay in evaluation mode. Out of GPU memory halves the micro-batch and accumulates gradients (noted in
-    the result; batch normalisation then sees smaller batches).
+    Frozen blocks stay in evaluation mode. What happens when memory runs out: see `Steps`; it is noted in the result.
 
     Parameters
     ----------
@@ -99,13 +98,15 @@ def fit(
         Where the state is saved every `checkpoint_seconds`, and from where an interrupted training goes on.
     progress : callable, optional
         Called with the iterations done and their number.
-    maps_of : callable, optional
-        Gives the maps after the frozen blocks, which are else computed in every iteration.
+    maps : FrozenMaps, optional
+        The maps after the frozen blocks, which are else computed in every iteration.
 
     Raises
     ------
     TrainingDiverged
         The loss is not finite.
+    alnet_lib.training.memory.TooLittleMemory
+        The network, or one image, does not fit.
     ValueError
         There is no training image, or a label that the network has no class for.
     """
@@ -114,10 +115,10 @@ def fit(
     if train.labels.max() >= len(network.classes):
         raise ValueError(f"{options.label}: labels go up to {train.labels.max()}, classes are {network.classes}")
     device = torch.device(options.device)
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    arrange(network, device, options.precision)
     if device.type == "cuda" and train.resident is None:
         train = train.on(device)
-    prefix, tail = network.parts(options.fine_tuned_blocks)
+    tail = network.parts(options.fine_tuned_blocks)[1]
     network.requires_grad_(False)
     tail.requires_grad_(True)
     # Fused Adam makes one pass over the parameters instead of several.
@@ -131,115 +132,194 @@ def fit(
         mode="triangular",
         cycle_momentum=False,
     )
-    network.eval()
-    tail.train()
-    start, history, earlier = checkpoints.resume(checkpoint, network, optimizer, scheduler)
-    result = Fitted(pd.DataFrame(), math.nan, 0.0, resumed_at=start, micro_batch=options.batch_size)
-    batches = Batches(train, plan, options)
+    steps = Steps(network, train, plan, options, optimizer, maps=maps)
+    start, history, earlier = steps.resume(checkpoint, scheduler)
+    batches, pending = Batches(train, plan, options), list[tuple[int, Tensor, float]]()
+    # On CUDA each look at a loss would let the device wait for the host.
+    read_every = READ_EVERY if device.type == "cuda" else 1
     began, clock = time.perf_counter(), checkpoints.Clock(network, options.checkpoint_seconds)
     for iteration in range(start, options.iterations):
-        entries = batches(iteration)
-        network.eval()
-        tail.train()
-        loss = step(network, prefix, tail, train, plan, entries, iteration, options, optimizer, result, maps_of)
-        if not math.isfinite(loss):
-            raise TrainingDiverged(
-                f"{options.label}: the loss is {loss} at iteration {iteration + 1} of {options.iterations}"
-            )
-        history.append((iteration + 1, loss, float(scheduler.get_last_lr()[0])))
+        pending.append((iteration + 1, steps(batches(iteration), iteration), float(scheduler.get_last_lr()[0])))
+        if len(pending) >= read_every:
+            history += _read(pending, options)
         scheduler.step()
         if progress:
             progress(iteration + 1, options.iterations)
         if checkpoint and clock.due() and iteration + 1 < options.iterations:
+            history += _read(pending, options)
             so_far = earlier + time.perf_counter() - began
             checkpoints.save(checkpoint, network, optimizer, scheduler, iteration + 1, history, so_far)
             clock.written()
-    result.seconds = earlier + time.perf_counter() - began
-    result.history = pd.DataFrame(history, columns=["iteration", "loss", "learning_rate"])
+    history += _read(pending, options)
+    frame = pd.DataFrame(history, columns=["iteration", "loss", "learning_rate"])
+    seconds = earlier + time.perf_counter() - began
+    used = layout(network, device, options.precision)
+    result = Fitted(frame, math.nan, seconds, start, steps.micro_batch, steps.notes, used)
     if len(validation):
-        probability = predict(network, validation, options)
+        probability = predict(network, validation, options, notes=result.notes)
         result.validation_accuracy = float((probability.argmax(1) == validation.labels).mean())
     return result
 
 
-def step(
-    network: Network,
-    prefix: nn.Sequential,
-    tail: nn.Module,
-    train: Images,
-    plan: augmentation.Plan,
-    entries: np.ndarray,
-    iteration: int,
-    options: Options,
-    optimizer: torch.optim.Optimizer,
-    result: Fitted,
-    maps_of: MapsOf | None = None,
-) -> float:
-    """Take one optimiser step.
+def _read(pending: list[tuple[int, Tensor, float]], options: Options) -> list[tuple[int, float, float]]:
+    found = [(iteration, float(loss), rate) for iteration, loss, rate in pending]
+    pending.clear()
+    for iteration, loss, _ in found:
+        if not math.isfinite(loss):
+            at = f"iteration {iteration} of {options.iterations}"
+            raise TrainingDiverged(f"{options.label}: the loss is {loss} at {at}")
+    return found
 
-    Out of GPU memory halves result.micro_batch, notes it and tries again, accumulating gradients.
+
+class Steps:
+    """The optimiser steps of one training.
+
+    When memory runs out, a step is taken again after something has given way, which is noted. First the maps of frozen
+    blocks and the images leave the device, which changes no number. Then Adam's moments do, where they are large or the
+    last thing left. Else the micro-batch is halved and gradients are accumulated; batch normalisation then sees smaller
+    batches.
 
     Parameters
     ----------
     network : Network
-        Its preprocessing is used.
-    prefix : Sequential
-        Frozen part, as `Network.parts` gives it.
-    tail : Module
-        The part that trains.
+        On the device of the options; what trains has gradients.
     train : Images
         Training images.
     plan : augmentation.Plan
         Their balancing plan.
-    entries : ndarray
-        int (batch_size,), positions in the plan.
-    iteration : int
-        Counted from 0; random transforms and dropout depend on it.
     options : Options
         How to train.
-    optimizer : torch.optim.Optimizer
-        Over the tail's parameters.
-    result : Fitted
-        Holds the micro-batch and the notes.
-    maps_of : callable, optional
-        Gives the maps after the frozen blocks.
+    optimizer : Optimizer
+        Over the parameters of the blocks that train and of the head.
+    maps : FrozenMaps, optional
+        The maps after the frozen blocks.
 
-    Returns
-    -------
-    float
-        The loss before the step; infinite or NaN where no step was taken.
+    Attributes
+    ----------
+    micro_batch : int
+        Images that go through the network at a time.
+    notes : list of str
+        What gave way, in sentences.
     """
-    device, mixed = torch.device(options.device), partial(autocast, options.device, options.precision)
-    while True:
+
+    def __init__(
+        self,
+        network: Network,
+        train: Images,
+        plan: augmentation.Plan,
+        options: Options,
+        optimizer: torch.optim.Optimizer,
+        *,
+        maps: FrozenMaps | None = None,
+    ) -> None:
+        self.network, self.train, self.plan, self.options = network, train, plan, options
+        self.optimizer, self.maps = optimizer, maps
+        self.prefix, self.tail = network.parts(options.fine_tuned_blocks)
+        self.device = torch.device(options.device)
+        self.form = LAYOUTS[layout(network, self.device, options.precision)]
+        self.micro_batch, self.notes = options.batch_size, list[str]()
+        self.on_host: memory.HostUpdates | None = None
+        self._updating = False
+
+    def resume(self, checkpoint: Path | None, scheduler: torch.optim.lr_scheduler.LRScheduler) -> checkpoints.Taken:
+        """Go on from a checkpoint, as `checkpoints.resume`."""
+        self._modes()
+        failed = False
         try:
-            rng = np.random.default_rng([options.seed, 2, iteration])
-            # Dropout draws from torch's global generator: seeding it per iteration makes a resumed run identical.
-            torch.manual_seed((options.seed * 1_000_003 + iteration) % (1 << 63))
-            optimizer.zero_grad(set_to_none=True)
-            total = 0.0
-            for first in range(0, len(entries), result.micro_batch):
-                part = entries[first : first + result.micro_batch]
-                labels = torch.from_numpy(train.labels[plan.source[part]]).to(device)
-                if maps_of and len(prefix):
-                    maps = maps_of(len(prefix), part)
-                else:
-                    images = network.preprocessing(_transformed(train, plan, part, options, rng))
-                    with torch.no_grad(), mixed():
-                        maps = prefix(images.contiguous(memory_format=torch.channels_last))
-                with mixed():
-                    logits = tail(maps)
-                loss = functional.cross_entropy(logits.float(), labels) * (len(part) / len(entries))
-                loss.backward()
-                total += float(loss.detach())
-            if math.isfinite(total):
-                optimizer.step()
-            return total
-        except torch.OutOfMemoryError:
-            if result.micro_batch == 1:
+            return checkpoints.resume(checkpoint, self.network, self.optimizer, scheduler)
+        except (RuntimeError, MemoryError) as error:
+            if not memory.ran_out(error):
                 raise
-            result.micro_batch //= 2
-            result.notes.append(f"iteration {iteration + 1}: out of memory, micro-batch halved to {result.micro_batch}")
-            torch.cuda.empty_cache()
+            failed = True
+        if failed:
+            memory.release()
+            self.notes.append(f"checkpoint: out of memory, {self._move_updates()}")
+        taken = checkpoints.resume(checkpoint, self.network, self.optimizer, scheduler)
+        if self.on_host:
+            self.on_host.changed()
+        return taken
+
+    def __call__(self, entries: np.ndarray, iteration: int) -> Tensor:
+        """Take one step.
+
+        Parameters
+        ----------
+        entries : ndarray
+            int (batch_size,), positions in the plan.
+        iteration : int
+            Counted from 0; random transforms and dropout depend on it.
+
+        Returns
+        -------
+        Tensor
+            The loss before the step, a float64 scalar on the device. Where it is not finite, no step is taken on the
+            CPU; on CUDA, where the host would have to wait to know, the network is of no use afterwards.
+
+        Raises
+        ------
+        alnet_lib.training.memory.TooLittleMemory
+            One image does not fit.
+        """
+        while True:
+            failed = self._updating = False
+            try:
+                return self._step(entries, iteration)
+            except (RuntimeError, MemoryError) as error:
+                if not memory.ran_out(error):
+                    raise
+                failed = True
+            if failed:
+                self.tail.zero_grad(set_to_none=True)
+                memory.release()
+                self.notes.append(f"iteration {iteration + 1}: out of memory, {self._give_way()}")
+
+    def _modes(self) -> None:
+        self.network.eval()
+        self.tail.train()
+
+    def _step(self, entries: np.ndarray, iteration: int) -> Tensor:
+        options, mixed = self.options, partial(autocast, self.options.device, self.options.precision)
+        self._modes()
+        rng = np.random.default_rng([options.seed, 2, iteration])
+        # Dropout draws from torch's global generator: seeding it per iteration makes a resumed run identical.
+        torch.manual_seed((options.seed * 1_000_003 + iteration) % (1 << 63))
+        self.tail.zero_grad(set_to_none=True)
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        for first in range(0, len(entries), self.micro_batch):
+            part = entries[first : first + self.micro_batch]
+            labels = torch.from_numpy(self.train.labels[self.plan.source[part]]).to(self.device)
+            if self.maps and len(self.prefix):
+                maps = self.maps.after(len(self.prefix), part)
+            else:
+                images = self.network.preprocessing(_transformed(self.train, self.plan, part, options, rng))
+                with torch.no_grad(), mixed():
+                    maps = self.prefix(images.contiguous(memory_format=self.form))
+            with mixed():
+                logits = self.tail(maps)
+            loss = functional.cross_entropy(logits.float(), labels) * (len(part) / len(entries))
+            loss.backward()
+            total += loss.detach().double()
+        if self.device.type == "cuda" or math.isfinite(float(total)):
+            self._updating = True
+            (self.on_host or self.optimizer).step()
+        return total
+
+    def _give_way(self) -> str:
+        for relieve in (self.maps.spill if self.maps else str, self.train.leave):
+            if moved := relieve():
+                return moved
+        trains = sum(parameter.nbytes for parameter in self.tail.parameters() if parameter.requires_grad)
+        large = checkpoints.MOMENTS * trains > memory.LARGE * memory.total(self.device)
+        if self.on_host is None and (self._updating or large or self.micro_batch == 1):
+            return self._move_updates()
+        if self.micro_batch == 1:
+            raise memory.too_little(f"{self.options.label}: one image", self.device)
+        self.micro_batch //= 2
+        return f"micro-batch halved to {self.micro_batch}"
+
+    def _move_updates(self) -> str:
+        self.on_host = memory.HostUpdates(self.optimizer)
+        return "Adam's moments lie in the memory of the host from then on"
 
 
 def _transformed(

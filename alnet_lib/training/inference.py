@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 
+from alnet_lib.core.progress import Progress
+from alnet_lib.networks.network import Network
 from alnet_lib.training.data import Images
-from alnet_lib.training.device import autocast
-
-if TYPE_CHECKING:
-    from alnet_lib.core.progress import Progress
-    from alnet_lib.networks.network import Network
-    from alnet_lib.training.options import Options
+from alnet_lib.training.device import arrange, autocast
+from alnet_lib.training.memory import in_parts
+from alnet_lib.training.options import Options
 
 
 def predict(
-    network: Network, images: Images, options: Options, *, batch: int = 256, progress: Progress | None = None
+    network: Network,
+    images: Images,
+    options: Options,
+    *,
+    batch: int = 256,
+    progress: Progress | None = None,
+    notes: list[str] | None = None,
 ) -> np.ndarray:
     """Class probabilities: the softmax of the network's logits, in evaluation mode.
 
@@ -32,24 +36,34 @@ def predict(
     options : Options
         Device and precision.
     batch : int
-        Images a forward pass.
+        Images a forward pass; fewer where memory runs out.
     progress : callable, optional
         Called with the images done and their number.
+    notes : list of str, optional
+        Gets a sentence for each time that memory ran out, which is else a warning.
 
     Returns
     -------
     ndarray
         float32 (n, classes of the network), rows sum to 1.
+
+    Raises
+    ------
+    alnet_lib.training.memory.TooLittleMemory
+        The network, or one image, does not fit.
     """
     device = torch.device(options.device)
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    form = arrange(network, device, options.precision)
     network.eval()
     out = np.empty((len(images), len(network.classes)), np.float32)
+
+    def work(index: np.ndarray) -> np.ndarray:
+        x = network.preprocessing(images.batch(index, device)).contiguous(memory_format=form)
+        return network(x).float().softmax(1).cpu().numpy()
+
     with torch.inference_mode(), autocast(options.device, options.precision):
-        for first in range(0, len(images), batch):
-            index = np.arange(first, min(first + batch, len(images)))
-            x = network.preprocessing(images.batch(index, device)).contiguous(memory_format=torch.channels_last)
-            out[index] = network(x).float().softmax(1).cpu().numpy()
+        for index, found in in_parts(work, len(images), batch, what="prediction", device=device, notes=notes):
+            out[index] = found
             if progress:
                 progress(int(index[-1]) + 1, len(images))
     return out

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 
+from alnet_lib.core.progress import Progress
+from alnet_lib.imaging import augmentation
+from alnet_lib.networks.network import Network
 from alnet_lib.training import data, fitting
-
-if TYPE_CHECKING:
-    from alnet_lib.core.progress import Progress
-    from alnet_lib.imaging import augmentation
-    from alnet_lib.networks.network import Network
-    from alnet_lib.training.data import Images
-    from alnet_lib.training.options import Options
+from alnet_lib.training.data import Images
+from alnet_lib.training.device import arrange
+from alnet_lib.training.options import Options
 
 LOW, HIGH = 1e-7, 1e-1
 """Learning rates that the test begins and ends with."""
@@ -62,22 +60,18 @@ def range_test(
     """
     device = torch.device(options.device)
     network = copy.deepcopy(network)
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    prefix, tail = network.parts(options.fine_tuned_blocks)
+    arrange(network, device, options.precision)
+    tail = network.parts(options.fine_tuned_blocks)[1]
     network.requires_grad_(False)
     tail.requires_grad_(True)
     optimizer = torch.optim.Adam(tail.parameters(), lr=LOW, fused=True)
-    batches, state = data.Batches(train, plan, options), fitting.Fitted(pd.DataFrame(), float("nan"), 0.0)
-    state.micro_batch = options.batch_size
+    batches, steps = data.Batches(train, plan, options), fitting.Steps(network, train, plan, options, optimizer)
     rows: list[tuple[int, float, float, float]] = []
     mean, smallest = 0.0, float("inf")
     for iteration, rate in enumerate(np.geomspace(LOW, HIGH, iterations)):
         for group in optimizer.param_groups:
             group["lr"] = float(rate)
-        network.eval()
-        tail.train()
-        entries = batches(iteration)
-        loss = fitting.step(network, prefix, tail, train, plan, entries, iteration, options, optimizer, state)
+        loss = float(steps(batches(iteration), iteration))
         if not np.isfinite(loss):
             break
         mean = SMOOTHING * mean + (1 - SMOOTHING) * loss

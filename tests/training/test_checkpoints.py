@@ -75,13 +75,13 @@ def test_statistics_of_normalising_layers_are_saved_where_they_change():
 def test_a_resumed_training_keeps_its_seconds(images, tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(fitting.time, "perf_counter", lambda: now[0])
-    step = fitting.step
+    step = fitting.Steps._step
 
     def slow(*given):
         now[0] += 10
         return step(*given)
 
-    monkeypatch.setattr(fitting, "step", slow)
+    monkeypatch.setattr(fitting.Steps, "_step", slow)
     with pytest.raises(Killed):
         cut_short(images, tmp_path / "c", 1)
     network = build("squeezenet1_1", ("dark", "red"), 32, seed=1)

@@ -9,6 +9,7 @@ import torch
 from alnet_lib.imaging import augmentation
 from alnet_lib.networks import building
 from alnet_lib.training import feature_cache, fitting
+from alnet_lib.training.feature_cache import Place
 from alnet_lib.training.options import Options
 
 OPTIONS = Options(iterations=4, batch_size=8, lr_min=1e-4, lr_max=1e-3, checkpoint_seconds=0, label="test")
@@ -37,7 +38,7 @@ def test_losses_are_those_of_the_plain_loop(images, plan, tmp_path, name, rate, 
     for blocks in trainings:
         options = dataclasses.replace(OPTIONS, fine_tuned_blocks=blocks, lr_max=rate, lr_min=rate / 10)
         plain = fitting.fit(start(name), images, plan, images, options)
-        fast = fitting.fit(start(name), images, plan, images, options, maps_of=maps.after)
+        fast = fitting.fit(start(name), images, plan, images, options, maps=maps)
         np.testing.assert_allclose(fast.history["loss"], plain.history["loss"], rtol=1e-4)
     assert maps.passes == 4 * len(maps.drawn), "an entry passed a block twice"
 
@@ -46,7 +47,7 @@ def test_maps_above_the_budget_lie_in_a_file_that_goes(images, plan, tmp_path):
     in_memory, on_disk = (shared(start("squeezenet1_1"), images, plan, tmp_path, budget) for budget in (1e9, 0))
     entries = in_memory.drawn[:5]
     assert torch.equal(in_memory.after(2, entries), on_disk.after(2, entries))
-    assert on_disk.on_disk and not in_memory.on_disk
+    assert on_disk.place is Place.file and in_memory.place is Place.device
     assert len(list(tmp_path.iterdir())) == 1
     on_disk.close()
     assert not list(tmp_path.iterdir())
@@ -56,7 +57,7 @@ def test_a_killed_training_with_maps_ends_with_the_same_numbers(images, plan, tm
     options = dataclasses.replace(OPTIONS, fine_tuned_blocks=2)
     whole, killed, again = start("squeezenet1_1"), start("squeezenet1_1"), start("squeezenet1_1")
     undisturbed = fitting.fit(
-        whole, images, plan, images, options, maps_of=shared(start("squeezenet1_1"), images, plan, tmp_path).after
+        whole, images, plan, images, options, maps=shared(start("squeezenet1_1"), images, plan, tmp_path)
     )
 
     class Killed(Exception):
@@ -69,9 +70,9 @@ def test_a_killed_training_with_maps_ends_with_the_same_numbers(images, plan, tm
     saved = tmp_path / "checkpoint"
     with pytest.raises(Killed):
         maps = shared(start("squeezenet1_1"), images, plan, tmp_path)
-        fitting.fit(killed, images, plan, images, options, checkpoint=saved, progress=kill, maps_of=maps.after)
+        fitting.fit(killed, images, plan, images, options, checkpoint=saved, progress=kill, maps=maps)
     maps = shared(start("squeezenet1_1"), images, plan, tmp_path)
-    continued = fitting.fit(again, images, plan, images, options, checkpoint=saved, maps_of=maps.after)
+    continued = fitting.fit(again, images, plan, images, options, checkpoint=saved, maps=maps)
     assert continued.resumed_at == 2
     assert continued.history["loss"].tolist() == undisturbed.history["loss"].tolist()
 

@@ -103,11 +103,9 @@ def test_accumulated_gradients_equal_the_whole_batch(images):
     nets = [build("squeezenet1_1", ("dark", "red"), 32, dropout=0.0) for _ in range(2)]
     losses = []
     for net, micro in zip(nets, (8, 3), strict=True):
-        result = fitting.Fitted(None, 0.0, 0.0, micro_batch=micro)
-        prefix, tail = net.parts(5)
-        optimizer = torch.optim.SGD(tail.parameters(), lr=0.1)
-        entries = np.arange(8)
-        losses.append(fitting.step(net, prefix, tail, images, plan(images), entries, 0, OPTIONS, optimizer, result))
+        steps = fitting.Steps(net, images, plan(images), OPTIONS, torch.optim.SGD(net.parameters(), lr=0.1))
+        steps.micro_batch = micro
+        losses.append(float(steps(np.arange(8), 0)))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-5)

@@ -25,10 +25,11 @@ from alnet_lib.evaluation.explanation.ranges import clipped
 from alnet_lib.evaluation.explanation.regions import REGIONS, regions
 from alnet_lib.imaging import augmentation
 from alnet_lib.networks import storage
-from alnet_lib.networks.network import Network
+from alnet_lib.networks.network import Network, device_of
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import intervals
 from alnet_lib.statistics.intervals import Interval
+from alnet_lib.training import memory
 
 if TYPE_CHECKING:
     from alnet_lib.cohorts.manifest import Cohort
@@ -43,6 +44,9 @@ GRAD_CAM_BLOCK = 4
 
 CHECKED_CELLS = 24
 """Cells of a module in the sanity check at most, of as many patients as possible: each is explained at seven steps."""
+
+BATCH = 32
+"""Images explained at a time; fewer where memory runs out."""
 
 ALL = "all"
 """Name of the rows over all classes."""
@@ -68,7 +72,7 @@ def grad_cam(network: Network, pictures: np.ndarray, targets: np.ndarray) -> np.
     Parameters
     ----------
     network : Network
-        On the CPU.
+        On any device.
     pictures : ndarray
         uint8 (n, S, S, 3), RGB.
     targets : ndarray
@@ -81,9 +85,11 @@ def grad_cam(network: Network, pictures: np.ndarray, targets: np.ndarray) -> np.
     """
     network.eval()
     method = LayerGradCam(_OnImages(network), network.blocks[min(GRAD_CAM_BLOCK, len(network.blocks)) - 1])
-    found = method.attribute(augmentation.to_float(pictures), torch.tensor(targets), relu_attributions=True)
+    device = device_of(network)
+    given, explained = augmentation.to_float(pictures, device), torch.tensor(targets, device=device)
+    found = method.attribute(given, explained, relu_attributions=True)
     size = (pictures.shape[2], pictures.shape[1])
-    maps = [cv2.resize(m, size, interpolation=cv2.INTER_CUBIC) for m in found[:, 0].detach().numpy()]
+    maps = [cv2.resize(m, size, interpolation=cv2.INTER_CUBIC) for m in found[:, 0].detach().cpu().numpy()]
     return np.stack([_stretched(np.maximum(m, 0)) for m in maps])
 
 
@@ -95,7 +101,7 @@ def integrated_gradients(network: Network, pictures: np.ndarray, targets: np.nda
     Parameters
     ----------
     network : Network
-        On the CPU.
+        On any device.
     pictures : ndarray
         uint8 (n, S, S, 3), RGB.
     targets : ndarray
@@ -110,12 +116,12 @@ def integrated_gradients(network: Network, pictures: np.ndarray, targets: np.nda
     border = np.concatenate([pictures[:, 0], pictures[:, -1], pictures[:, :, 0], pictures[:, :, -1]], axis=1)
     blank = np.broadcast_to(np.median(border, axis=1)[:, None, None].astype(np.uint8), pictures.shape)
     method = IntegratedGradients(_OnImages(network))
-    given = augmentation.to_float(pictures).contiguous()
+    device = device_of(network)
+    given, empty = (augmentation.to_float(images, device).contiguous() for images in (pictures, blank))
     found = method.attribute(
-        given, augmentation.to_float(blank).contiguous(), torch.tensor(targets), n_steps=STEPS,
-        internal_batch_size=max(len(pictures), STEPS),
-    )  # fmt: skip
-    return np.stack([_stretched(m) for m in found.abs().sum(1).detach().numpy()])
+        given, empty, torch.tensor(targets, device=device), n_steps=STEPS, internal_batch_size=max(len(pictures), STEPS)
+    )
+    return np.stack([_stretched(m) for m in found.abs().sum(1).detach().cpu().numpy()])
 
 
 METHODS: dict[str, Method] = {"Grad-CAM": grad_cam, "integrated gradients": integrated_gradients}
@@ -166,7 +172,7 @@ def statistics(cohort: Cohort, setup: Setup, cells: pd.DataFrame) -> tuple[Resul
     where : Result or Unavailable
         One row a module, method, class (and `all`) and region: `module`, `method`, `class`, `region`, `cells`,
         `share, %` with the columns of its interval over patients, and `area, %`, the region's share of the image.
-        Values: `attribution.<module>.<method>.<region>`, over all cells.
+        Values: `attribution.<module>.<method>.<region>`, over all cells. Facts: `notes`, on memory that ran out.
     checks : Result or Unavailable
         One row a module, method and step of the cascade (`randomisation.cascade`): `module`, `method`, `step` (the part
         randomised, with all above it), `correlation` of the maps with the intact network's (Spearman, mean over cells)
@@ -177,6 +183,7 @@ def statistics(cohort: Cohort, setup: Setup, cells: pd.DataFrame) -> tuple[Resul
     checks: list[dict[str, Any]] = []
     values: list[Value] = []
     checked: list[Value] = []
+    notes: list[str] = []
     for spec in MODULES:
         chosen = _chosen(setup.profile, cells, spec) if spec.predicts(cells) else cells.head(0)
         if not len(chosen):
@@ -186,25 +193,26 @@ def statistics(cohort: Cohort, setup: Setup, cells: pd.DataFrame) -> tuple[Resul
         pictures = np.asarray(setup.data.pixels[setup.data.rows_of(chosen["image_id"])])
         targets = chosen["predicted"].map({label: i for i, label in enumerate(network.classes)}).to_numpy(np.int64)
         for name, method in METHODS.items():
-            own, measured = _by_class(spec, name, chosen, _in_batches(method, network, pictures, targets), found)
+            own, measured = _by_class(spec, name, chosen, _in_batches(method, network, pictures, targets, notes), found)
             rows += own
             values += measured
         few = _spread(chosen, CHECKED_CELLS)
-        own, measured = _checks(setup.profile, spec, chosen.iloc[few], network, pictures[few], targets[few])
+        own, measured = _checks(setup.profile, spec, chosen.iloc[few], network, pictures[few], targets[few], notes)
         checks += own
         checked += measured
     if not rows:
         none = Unavailable("no testing cell has a class of module 1")
         return none, none
     frame = pd.DataFrame(checks)
-    return Result(pd.DataFrame(rows), tuple(values)), Result(frame, tuple(checked), {"verdict": _verdict(frame)})
+    where = Result(pd.DataFrame(rows), tuple(values), {"notes": memory.told(notes)})
+    return where, Result(frame, tuple(checked), {"verdict": _verdict(frame)})
 
 
 def _trained(setup: Setup, spec: ModuleSpec) -> Network:
     path = setup.folder / "models" / f"{spec.name}.safetensors"
     if not path.is_file():
         raise MissingArtefact(f"{path} is missing: the training of {spec.title.lower()} makes it")
-    return storage.load_network(path)[0]
+    return storage.load_network(path)[0].to(setup.device)
 
 
 def _chosen(profile: Profile, cells: pd.DataFrame, spec: ModuleSpec) -> pd.DataFrame:
@@ -251,11 +259,13 @@ def _checks(
     network: Network,
     pictures: np.ndarray,
     targets: np.ndarray,
+    notes: list[str],
 ) -> tuple[list[dict[str, Any]], list[Value]]:
     """Rows of `checks` for one module, and the values."""
     seed = int(profile.generator(f"attribution check/{spec.prefix}").integers(2**31))
     explained: dict[str, randomisation.Explain] = {
-        name: partial(_in_batches, method, pictures=pictures, targets=targets) for name, method in METHODS.items()
+        name: partial(_in_batches, method, pictures=pictures, targets=targets, notes=notes)
+        for name, method in METHODS.items()
     }
     found: list[dict[str, Any]] = []
     values = []
@@ -275,10 +285,13 @@ def _key(name: str) -> str:
 
 
 def _in_batches(
-    attribute: Method, network: Network, pictures: np.ndarray, targets: np.ndarray, size: int = 32
+    attribute: Method, network: Network, pictures: np.ndarray, targets: np.ndarray, notes: list[str]
 ) -> np.ndarray:
-    parts = [attribute(network, pictures[i : i + size], targets[i : i + size]) for i in range(0, len(pictures), size)]
-    return np.concatenate(parts)
+    def work(index: np.ndarray) -> np.ndarray:
+        return attribute(network, pictures[index], targets[index])
+
+    parts = memory.in_parts(work, len(pictures), BATCH, what="attribution", device=device_of(network), notes=notes)
+    return np.concatenate([maps for _, maps in parts])
 
 
 def _last(checks: pd.DataFrame) -> pd.DataFrame:

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.core.profile import Profile
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.tasks import TASKS
 from alnet_lib.experiments.datasets import fit_and_validation
+from alnet_lib.experiments.module_training import Trained
+from alnet_lib.experiments.preparation import Setup
 from alnet_lib.imaging.augmentation import balancing_plan, rotate, to_float, transform
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import intervals
-
-if TYPE_CHECKING:
-    from alnet_lib.core.profile import Profile
-    from alnet_lib.experiments.module_training import Trained
-    from alnet_lib.experiments.preparation import Setup
-    from alnet_lib.statistics.intervals import Interval
-    from alnet_lib.training.data import Images
+from alnet_lib.statistics.intervals import Interval
+from alnet_lib.training.data import Images
+from alnet_lib.training.memory import in_parts
 
 TURNED_BY = 30.0
 """Degrees by which validation images are rotated in `augmentation_check`."""
@@ -94,13 +93,17 @@ def _right(setup: Setup, trained: Trained, validation: Images) -> dict[str, np.n
     network = trained.network.to(device).eval()
     predicted: dict[str, list[np.ndarray]] = {"untouched": [], "turned": []}
     batch = setup.profile.prediction_batch
+
+    def work(index: np.ndarray) -> dict[str, np.ndarray]:
+        images = validation.batch(index, device)
+        turned = rotate(images, np.full(len(index), TURNED_BY))
+        shown = {"untouched": images, "turned": turned}
+        return {name: network(network.preprocessing(given)).argmax(1).cpu().numpy() for name, given in shown.items()}
+
     with torch.inference_mode():
-        for first in range(0, len(validation), batch):
-            index = np.arange(first, min(first + batch, len(validation)))
-            images = validation.batch(index, device)
-            turned = rotate(images, np.full(len(index), TURNED_BY))
-            for name, given in (("untouched", images), ("turned", turned)):
-                predicted[name].append(network(network.preprocessing(given)).argmax(1).cpu().numpy())
+        for _, found in in_parts(work, len(validation), batch, what="rotated cells", device=device):
+            for name, own in found.items():
+                predicted[name].append(own)
     none = np.zeros(0, int)
     return {name: np.concatenate([none, *parts]) == validation.labels for name, parts in predicted.items()}
 

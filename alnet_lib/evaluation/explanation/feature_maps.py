@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
+from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.cohorts.synthetic import twin
 from alnet_lib.core.outcomes import MissingArtefact, Unavailable
+from alnet_lib.core.profile import Profile
 from alnet_lib.core.vocabulary import CELL_GROUPS, LABELS
 from alnet_lib.diagnosis.tasks import MODULE_1, SIX_CLASSES, ModuleSpec
 from alnet_lib.evaluation.explanation.ranges import clipped
@@ -22,14 +24,14 @@ from alnet_lib.experiments.preparation import Setup, begin
 from alnet_lib.imaging import augmentation
 from alnet_lib.imaging.decoding import resize
 from alnet_lib.networks import activations, storage
+from alnet_lib.networks.network import Network, device_of
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import intervals
+from alnet_lib.statistics.intervals import Interval
+from alnet_lib.training import memory
 
-if TYPE_CHECKING:
-    from alnet_lib.cohorts.manifest import Cohort
-    from alnet_lib.core.profile import Profile
-    from alnet_lib.networks.network import Network
-    from alnet_lib.statistics.intervals import Interval
+BATCH = 64
+"""Images whose maps are computed at a time; fewer where memory runs out."""
 
 ALL = "all"
 """Name of the rows over all cell groups."""
@@ -206,7 +208,7 @@ def networks(setup: Setup, spec: ModuleSpec = MODULE_1) -> Networks:
     Returns
     -------
     Networks
-        Both in evaluation mode, on the CPU.
+        Both in evaluation mode, on the setup's device.
 
     Raises
     ------
@@ -220,7 +222,7 @@ def networks(setup: Setup, spec: ModuleSpec = MODULE_1) -> Networks:
     fit_on = fit_and_validation(setup.data, spec, setup.profile)[0]
     original = begin(setup.profile, settings["backbone"], fit_on, name=spec.name)
     start = STARTS.get(setup.profile.start_of(settings["backbone"]), "the pretrained start")
-    return Networks(original.eval(), trained, start)
+    return Networks(original.eval().to(setup.device), trained.to(setup.device), start)
 
 
 STARTS = {"imagenet": "ImageNet weights", "random": "the untrained random start", "cells": "the start `cells`"}
@@ -307,11 +309,12 @@ def statistics(
         `histogram_summary` and of the edge agreement of the mean map: `group`, `network`, `measure`, `cells`, `mean`,
         and the columns of its interval over patients. Values: `feature_maps.<network>.<measure>` and
         `feature_maps.difference.<measure>`, over all groups. Facts: `map` (its number), `entropy_<network>` and
-        `difference` in bits, `ci` and `verdict` of the difference. Unavailable without testing cells.
+        `difference` in bits, `ci` and `verdict` of the difference, `notes` on memory that
+        ran out. Unavailable without testing cells.
     """
     block, layer, number = activations.papers_map(list(nets.values())[-1])
     manifest, rng = cohort.manifest, profile.generator("feature maps")
-    groups, parts = SIX_CLASSES.reference(manifest), []
+    groups, parts, notes = SIX_CLASSES.reference(manifest), [], list[str]()
     for name in CELL_GROUPS:
         members = np.flatnonzero(groups.eq(name) & manifest["split"].eq("test"))
         members = np.sort(rng.permutation(members)[: profile.feature_map_cells])
@@ -319,7 +322,7 @@ def statistics(
             continue
         outlines = _outlines(cohort, profile, manifest.iloc[members], pixels.shape[1])
         for title, network in nets.items():
-            maps = activations.activations(network, augmentation.to_float(pixels[members]), block, layer).cpu().numpy()
+            maps = _maps(network, pixels[members], block, layer, notes)
             cells = pd.DataFrame([histogram_summary(to_grey(m[number - 1])) for m in maps], index=members)
             for what, masks in outlines.items():
                 mean = maps.mean(1)
@@ -328,7 +331,16 @@ def statistics(
     if not parts:
         return Unavailable("no testing cell has a class")
     made = _summarised(pd.concat(parts), manifest.reset_index(drop=True), list(nets))
-    return replace(made, facts={**made.facts, "map": number})
+    return replace(made, facts={**made.facts, "map": number, "notes": memory.told(notes)})
+
+
+def _maps(network: Network, pictures: np.ndarray, block: int, layer: int, notes: list[str]) -> np.ndarray:
+    def work(index: np.ndarray) -> np.ndarray:
+        return activations.activations(network, augmentation.to_float(pictures[index]), block, layer).cpu().numpy()
+
+    device = device_of(network)
+    parts = memory.in_parts(work, len(pictures), BATCH, what="feature maps", device=device, notes=notes)
+    return np.concatenate([maps for _, maps in parts])
 
 
 def _summarised(measured: pd.DataFrame, manifest: pd.DataFrame, titles: list[str]) -> Result:

@@ -16,7 +16,7 @@ import torch
 
 from alnet_lib.imaging import augmentation
 from alnet_lib.networks.building import build
-from alnet_lib.networks.network import Network
+from alnet_lib.networks.network import Network, device_of
 from alnet_lib.networks.starts.random_start import start_from
 
 ALIKE = 0.5
@@ -38,7 +38,7 @@ def cascade(network: Network, pictures: np.ndarray, seed: int) -> Iterator[tuple
     Parameters
     ----------
     network : Network
-        Trained, on the CPU; stays as it is.
+        Trained, on any device; stays as it is.
     pictures : ndarray
         uint8 (n, S, S, 3), RGB; some of them scale the random weights.
     seed : int
@@ -54,8 +54,9 @@ def cascade(network: Network, pictures: np.ndarray, seed: int) -> Iterator[tuple
     ----------
     Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018.
     """
-    random = build(network.name, network.classes, network.input_size, seed=seed)
-    start_from(random, augmentation.to_float(pictures[:START_IMAGES]), seed=seed)
+    device = device_of(network)
+    random = build(network.name, network.classes, network.input_size, seed=seed).to(device)
+    start_from(random, augmentation.to_float(pictures[:START_IMAGES], device), seed=seed)
     changed = copy.deepcopy(network).eval()
     changed.head.load_state_dict(random.head.state_dict())
     yield "head", changed

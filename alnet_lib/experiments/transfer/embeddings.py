@@ -24,7 +24,8 @@ from alnet_lib.networks.starts.files import StartError
 from alnet_lib.networks.starts.imagenet import WeightsError
 from alnet_lib.networks.timm_body import TimmBody
 from alnet_lib.training.data import Images
-from alnet_lib.training.device import autocast
+from alnet_lib.training.device import arrange, autocast
+from alnet_lib.training.memory import in_parts
 
 if TYPE_CHECKING:
     from alnet_lib.core.profile import FrozenStart
@@ -57,7 +58,7 @@ def embed(
     precision : str
         `float32` or `bf16`.
     batch : int
-        Images a forward pass.
+        Images a forward pass; fewer where memory runs out.
     last : int
         Blocks pooled, from the end, 1 to 5.
     progress : callable, optional
@@ -68,16 +69,18 @@ def embed(
     ndarray
         float32 (n, features).
     """
-    network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    found = []
+    form, found = arrange(network, torch.device(device), precision), []
+    network.eval()
+
+    def work(index: np.ndarray) -> np.ndarray:
+        x = network.preprocessing(to_float(np.asarray(pixels[np.asarray(rows)[index]]), device))
+        return _pooled(network, x.contiguous(memory_format=form), last).float().cpu().numpy()
+
     with torch.inference_mode(), autocast(device, precision):
-        for first in range(0, len(rows), batch):
-            own = np.asarray(rows[first : first + batch])
-            x = network.preprocessing(to_float(np.asarray(pixels[own]), device))
-            x = x.contiguous(memory_format=torch.channels_last)
-            found.append(_pooled(network, x, last).float().cpu().numpy())
+        for index, own in in_parts(work, len(rows), batch, what="embeddings", device=torch.device(device)):
+            found.append(own)
             if progress:
-                progress(min(first + batch, len(rows)), len(rows))
+                progress(int(index[-1]) + 1, len(rows))
     return np.concatenate(found) if found else np.empty((0, 0), np.float32)
 
 

@@ -55,6 +55,20 @@ def test_grad_cam_of_a_real_network_has_the_pictures_size_and_repeats():
     np.testing.assert_array_equal(first, second)
 
 
+def test_attribution_goes_on_in_smaller_parts_when_memory_runs_out(pictures):
+    def limited(network, shown, targets):
+        if len(shown) > 1:
+            raise torch.OutOfMemoryError("planted")
+        return attribution.integrated_gradients(network, shown, targets)
+
+    notes = []
+    found = attribution._in_batches(limited, _Square(), pictures, np.ones(3, np.int64), notes)
+    np.testing.assert_allclose(
+        found, attribution.integrated_gradients(_Square(), pictures, np.ones(3, np.int64)), atol=1e-6
+    )
+    assert notes == ["attribution: out of memory, from then on 1 at a time"]
+
+
 def test_shares_of_a_map_add_up_and_follow_the_regions():
     region = np.full((10, 10), 2)
     region[2:8, 2:8], region[4:6, 4:6] = 1, 0

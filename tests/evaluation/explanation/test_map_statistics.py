@@ -24,6 +24,21 @@ def test_the_papers_layer_has_256_maps_and_hooks_are_removed():
     assert not activations.convolution(network, block, layer)._forward_hooks
 
 
+def test_feature_maps_go_on_in_smaller_parts_when_memory_runs_out(monkeypatch):
+    network, notes = build("squeezenet1_1", ("a", "b"), 32), []
+    shown = np.random.default_rng(0).integers(0, 255, (5, 32, 32, 3), dtype=np.uint8)
+    expected, original = feature_maps._maps(network, shown, 3, 1, notes), activations.activations
+
+    def limited(network, images, *address):
+        if len(images) > 2:
+            raise torch.OutOfMemoryError("planted")
+        return original(network, images, *address)
+
+    monkeypatch.setattr(activations, "activations", limited)
+    np.testing.assert_allclose(feature_maps._maps(network, shown, 3, 1, notes), expected, atol=1e-5)
+    assert notes == ["feature maps: out of memory, from then on 2 at a time"]
+
+
 def test_a_layer_that_is_not_there_is_named():
     network = build("vgg16", ("a", "b"), 32)
     with pytest.raises(ValueError, match="block 1 of vgg16 has 2"):
