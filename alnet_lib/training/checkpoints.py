@@ -8,14 +8,16 @@ from __future__ import annotations
 import time
 import zlib
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from alnet_lib.core.files import DiskFull, atomic_path, is_full
 from alnet_lib.core.integrity.reading import kept
-from alnet_lib.networks.network import Network
+
+if TYPE_CHECKING:
+    from alnet_lib.networks.network import Network
 
 RATE = 3e6
 """Bytes a second of training that checkpoints may write: a large one comes less often than was asked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,9 @@ from torch import Tensor
 
 from alnet_lib.imaging import augmentation
 from alnet_lib.training import memory
-from alnet_lib.training.options import Options
+
+if TYPE_CHECKING:
+    from alnet_lib.training.options import Options
 
 
 @dataclass

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from alnet_lib.networks.network import Network
 from alnet_lib.training import memory
+
+if TYPE_CHECKING:
+    from alnet_lib.networks.network import Network
 
 LAYOUTS = {"NHWC": torch.channels_last, "NCHW": torch.contiguous_format}
 """Name of a memory layout of maps and weights -> torch's; the first is that of the CPU."""

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,11 +20,13 @@ from torch import Tensor
 
 from alnet_lib.core.files import is_full
 from alnet_lib.imaging import augmentation
-from alnet_lib.networks.network import Network
 from alnet_lib.training import memory
 from alnet_lib.training.data import Batches, Images
 from alnet_lib.training.device import LAYOUTS, autocast, layout, seconds_of
-from alnet_lib.training.options import Options
+
+if TYPE_CHECKING:
+    from alnet_lib.networks.network import Network
+    from alnet_lib.training.options import Options
 
 CHUNK = 64
 """Entries that pass through the frozen blocks at a time: always the same ones, so that a resumed training repeats."""

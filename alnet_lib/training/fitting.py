@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,15 +19,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from alnet_lib.core.progress import Progress
 from alnet_lib.imaging import augmentation
-from alnet_lib.networks.network import Network
 from alnet_lib.training import checkpoints, memory
 from alnet_lib.training.data import Batches, Images
 from alnet_lib.training.device import LAYOUTS, arrange, autocast, layout
-from alnet_lib.training.feature_cache import FrozenMaps
 from alnet_lib.training.inference import predict
-from alnet_lib.training.options import Options
+
+if TYPE_CHECKING:
+    from alnet_lib.core.progress import Progress
+    from alnet_lib.networks.network import Network
+    from alnet_lib.training.feature_cache import FrozenMaps
+    from alnet_lib.training.options import Options
 
 READ_EVERY = 10
 """Iterations after which their losses are read on CUDA; one that is not finite ends the training then."""

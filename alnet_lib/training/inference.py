@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 
-from alnet_lib.core.progress import Progress
-from alnet_lib.networks.network import Network
 from alnet_lib.training.data import Images
 from alnet_lib.training.device import arrange, autocast
 from alnet_lib.training.memory import in_parts
-from alnet_lib.training.options import Options
+
+if TYPE_CHECKING:
+    from alnet_lib.core.progress import Progress
+    from alnet_lib.networks.network import Network
+    from alnet_lib.training.options import Options
 
 
 def predict(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 
-from alnet_lib.core.progress import Progress
-from alnet_lib.imaging import augmentation
-from alnet_lib.networks.network import Network
 from alnet_lib.training import data, fitting
-from alnet_lib.training.data import Images
 from alnet_lib.training.device import arrange
-from alnet_lib.training.options import Options
+
+if TYPE_CHECKING:
+    from alnet_lib.core.progress import Progress
+    from alnet_lib.imaging import augmentation
+    from alnet_lib.networks.network import Network
+    from alnet_lib.training.data import Images
+    from alnet_lib.training.options import Options
 
 LOW, HIGH = 1e-7, 1e-1
 """Learning rates that the test begins and ends with."""

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from alnet_lib.core.outcomes import Unavailable
-from alnet_lib.core.profile import Profile
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.tasks import TASKS
 from alnet_lib.experiments.datasets import fit_and_validation
-from alnet_lib.experiments.module_training import Trained
-from alnet_lib.experiments.preparation import Setup
 from alnet_lib.imaging.augmentation import balancing_plan, rotate, to_float, transform
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import intervals
-from alnet_lib.statistics.intervals import Interval
-from alnet_lib.training.data import Images
 from alnet_lib.training.memory import in_parts
+
+if TYPE_CHECKING:
+    from alnet_lib.core.profile import Profile
+    from alnet_lib.experiments.module_training import Trained
+    from alnet_lib.experiments.preparation import Setup
+    from alnet_lib.statistics.intervals import Interval
+    from alnet_lib.training.data import Images
 
 TURNED_BY = 30.0
 """Degrees by which validation images are rotated in `augmentation_check`."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
-from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.cohorts.synthetic import twin
 from alnet_lib.core.outcomes import MissingArtefact, Unavailable
-from alnet_lib.core.profile import Profile
 from alnet_lib.core.vocabulary import CELL_GROUPS, LABELS
 from alnet_lib.diagnosis.tasks import MODULE_1, SIX_CLASSES, ModuleSpec
 from alnet_lib.evaluation.explanation.ranges import clipped
@@ -27,8 +25,12 @@ from alnet_lib.networks import activations, storage
 from alnet_lib.networks.network import Network, device_of
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import intervals
-from alnet_lib.statistics.intervals import Interval
 from alnet_lib.training import memory
+
+if TYPE_CHECKING:
+    from alnet_lib.cohorts.manifest import Cohort
+    from alnet_lib.core.profile import Profile
+    from alnet_lib.statistics.intervals import Interval
 
 BATCH = 64
 """Images whose maps are computed at a time; fewer where memory runs out."""
