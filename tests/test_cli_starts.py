@@ -7,7 +7,7 @@ from command import alnet_here
 from alnet_lib.core.integrity.index import digest_of
 from alnet_lib.experiments.transfer import making
 from alnet_lib.networks import building
-from alnet_lib.networks.starts import files, start
+from alnet_lib.networks.starts import files, imagenet, start
 
 
 @pytest.fixture
@@ -46,6 +46,19 @@ def test_imagenet_weights_are_described_whether_at_hand_or_not(tmp_path, monkeyp
     assert shown.exit_code == 0 and "network: vgg16" in shown.stdout and "file: not at hand" in shown.stdout
     refused = alnet_here("starts", "describe", "imagenet", "--network", "vgg16_miniature")
     assert refused.exit_code == 1 and "no ImageNet weights of vgg16_miniature" in refused.stderr
+
+
+def test_imagenet_weights_are_listed_and_checked(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.delenv("ALNET_WEIGHTS", raising=False)
+    listed = alnet_here("starts", "list")
+    assert "legacy_senet154-e9eb9fe6.pth" in listed.stdout and str(tmp_path) in listed.stdout
+    lacking = alnet_here("starts", "check", "--network", "squeezenet1_1")
+    assert lacking.exit_code == 1 and "squeezenet1_1: not at hand" in lacking.stdout
+    (tmp_path / imagenet.KERAS_SQUEEZENET).write_bytes(b"x")
+    damaged = alnet_here("starts", "check", "--network", "squeezenet1_1", "--weights-dir", tmp_path)
+    assert damaged.exit_code == 1 and "cannot be read as weights" in damaged.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Commands on starts, what networks begin with: list, describe, make."""
+"""Commands on starts, what networks begin with: list, describe, check, make."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from alnet_lib.cli.printing import fail, print_frame, progress
 from alnet_lib.core.text import visible
 
-app = typer.Typer(no_args_is_help=True, help="Starts, what networks begin with: list, describe, make.")
+app = typer.Typer(no_args_is_help=True, help="Starts, what networks begin with: list, describe, check, make.")
 
 
 @app.command("list")
@@ -20,10 +20,40 @@ def starts_list() -> None:
     """List what a network can begin with, and which networks the kit brings the start `cells` of."""
     import pandas as pd
 
-    from alnet_lib.networks.starts import start
+    from alnet_lib.networks.starts import imagenet, start
 
     print_frame(pd.DataFrame(start.MEANING.items(), columns=["start", "what it is"]))
     print(f"`{start.CELLS}` is there for: {', '.join(start.brought()) or 'no network'}")
+    print(f"\nFiles of `{start.IMAGENET}`, any one of a row, looked for in:")
+    for folder in imagenet.folders():
+        print(f"  {visible(folder)}")
+    files = {name: imagenet.names(name) for name in start.networks_of(start.IMAGENET)}
+    print_frame(pd.DataFrame([(name, ", ".join(own)) for name, own in files.items()], columns=["network", "files"]))
+
+
+@app.command("check")
+def starts_check(
+    network: Annotated[str, typer.Option(help="Only this network; default every one of the paper.")] = "",
+    weights_dir: Annotated[str, typer.Option(help="Folder with weight files, as in a profile.")] = "",
+    fetch: Annotated[bool, typer.Option(help="Download what is not at hand.")] = False,
+) -> None:
+    """Look for the ImageNet weights, compare them with their checksums, and load them; 1 where one cannot be had."""
+    from alnet_lib.networks.building import build
+    from alnet_lib.networks.starts import imagenet, start
+
+    lacking = 0
+    for name in [network] if network else start.networks_of(start.IMAGENET):
+        try:
+            path = imagenet.fetch(name, weights_dir) if fetch else imagenet.find(name, weights_dir)
+            if path:
+                imagenet.load_file(build(name, ("a", "b"), 32), path)
+            print(f"{name}: {visible(path) if path else 'not at hand'}")
+            lacking += path is None
+        except (imagenet.WeightsError, ValueError) as error:
+            print(f"{name}: {visible(error)}")
+            lacking += 1
+    if lacking:
+        raise typer.Exit(1)
 
 
 @app.command("describe")

@@ -162,3 +162,44 @@ def load(body: TimmBody, name: str, weights_dir: str) -> dict[str, Any]:
         model = create(name, body.input_size, pretrained=True, **given)
     body.model.load_state_dict(model.state_dict())
     return model.pretrained_cfg
+
+
+def published(name: str) -> str:
+    """Address that timm gives for weights outside the Hugging Face hub; empty where it gives none.
+
+    Parameters
+    ----------
+    name : str
+        timm's name with the weights' tag, e.g. `legacy_senet154.in1k`.
+    """
+    import timm
+
+    return getattr(timm.get_pretrained_cfg(name), "url", "") or ""
+
+
+def cached(name: str) -> Path | None:
+    """Find timm's file of weights in the cache of the Hugging Face hub, without a network.
+
+    Parameters
+    ----------
+    name : str
+        timm's name with the weights' tag, e.g. `vgg16.tv_in1k`.
+    """
+    import huggingface_hub
+
+    found = huggingface_hub.try_to_load_from_cache(f"timm/{name}", "model.safetensors")
+    return Path(found) if isinstance(found, str) else None
+
+
+def from_hub(name: str) -> dict[str, Tensor]:
+    """Download timm's weights from the Hugging Face hub into its cache.
+
+    Parameters
+    ----------
+    name : str
+        timm's name with the weights' tag, e.g. `vgg16.tv_in1k`.
+    """
+    import huggingface_hub
+    from safetensors.torch import load_file
+
+    return load_file(huggingface_hub.hf_hub_download(f"timm/{name}", "model.safetensors"))

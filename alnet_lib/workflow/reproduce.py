@@ -24,12 +24,15 @@ from alnet_lib.core.resources import cores as available
 from alnet_lib.workflow import children, provenance, staleness
 from alnet_lib.workflow.children import RunBusy as RunBusy
 from alnet_lib.workflow.damage import examination
-from alnet_lib.workflow.steps import STEPS, marker, step_name
+from alnet_lib.workflow.steps import AUDIT, STEPS, marker, step_name
 
 KEEP_MEMORY = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592"
 """glibc then keeps the memory that a training step frees for the next step, instead of having every page of it zeroed
 and mapped anew. Other C libraries ignore it."""
 
+
+IMAGENET = "imagenet"
+"""Name of the start whose weights do not come with the kit."""
 
 CANCELLING = 15.0
 """Seconds that Snakemake has after Ctrl-C to cancel its jobs on a cluster; jobs of this machine are simply ended."""
@@ -76,12 +79,14 @@ def reproduce(
     Raises
     ------
     ProfileError, CohortError, ValueError
-        Settings, cohorts or step names that do not exist, before anything runs.
+        Settings, cohorts or step names that do not exist, or weights that cannot be had, before anything runs.
     RunBusy
         The run directory is in use.
     """
     building.resolve(cohort)
-    Profile.load(profile, cohort)
+    settings = Profile.load(profile, cohort)
+    if not dry_run and (not until or step_name(until) != AUDIT):
+        _look_for_weights(settings)
     run_dir = run_dir.resolve()
     targets = [marker(step_name(until))] if until else []
     forced = ["--forcerun", STEPS[step_name(force)].rule] if force else []
@@ -112,6 +117,16 @@ def reproduce(
             _mend(run_dir)
         with _ShownProgress(run_dir / "progress"), nullcontext() if dry_run else _Cost(run_dir):
             return _run(command, run_dir, grace=CANCELLING if workflow_profile else 0.0)
+
+
+def _look_for_weights(profile: Profile) -> None:
+    wanted = {name: profile.start_of(name) for name in profile.networks if profile.start_of(name) == IMAGENET}
+    if wanted:
+        # Imports torch, which what only orders steps does without.
+        from alnet_lib.networks.starts.start import ensure
+
+        for origin in ensure(wanted, profile.weights_dir):
+            print(f"ImageNet weights of {origin.network}: {origin.file}", file=sys.stderr)
 
 
 def _run(command: list[str], run_dir: Path, *, grace: float) -> int:

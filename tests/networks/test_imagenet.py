@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from safetensors.torch import save_file
 
-from alnet_lib.networks import building
+from alnet_lib.networks import building, timm_body
 from alnet_lib.networks.architectures import ARCHITECTURES, senet
-from alnet_lib.networks.starts import imagenet
+from alnet_lib.networks.starts import imagenet, start
 from alnet_lib.networks.starts.imagenet import WeightsError
+from alnet_lib.workflow import reproduce
 
 CLASSES = tuple("abcdef")
 HEAD_LIMIT = 1 << 21
@@ -115,6 +117,107 @@ def _swapped(state):
     return state | {a: state[b], b: state[a]}
 
 
+TIMMS = [(name, imagenet.TIMM[name].split(".")[0]) for name in imagenet.TIMM if name != "senet154"]
+SLOW = {"vgg16", "vgg19", "resnet101"}
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"), [pytest.param(*one, marks=[pytest.mark.slow] if one[0] in SLOW else []) for one in TIMMS]
+)
+@pytest.mark.parametrize("form", ["safetensors", "pth"])
+def test_a_file_written_by_timm_gives_timms_features(monkeypatch, tmp_path, name, theirs, form):
+    import timm
+
+    if form == "pth" and name != "densenet121":
+        pytest.skip("one small network is enough")
+    library = timm.create_model(theirs, pretrained=False).eval()
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for tensor in library.state_dict().values():
+            if tensor.ndim == 1:
+                tensor += 0.2 * torch.rand(tensor.shape, generator=generator)
+    state = {key: value for key, value in library.state_dict().items() if value.numel() < 1 << 24}
+    if form == "pth":
+        path = weight_file(monkeypatch, tmp_path, theirs, state)
+        monkeypatch.setattr(timm_body, "published", lambda _: f"https://example.org/{path.name}")
+        monkeypatch.setattr(imagenet, "source", lambda _: "https://example.org/none-00000000.pth")
+    else:
+        path = tmp_path / f"{imagenet.TIMM[name]}.safetensors"
+        save_file(state, path)
+    network = building.build(name, CLASSES, 64, start="imagenet", weights_dir=str(tmp_path), seed=1).eval()
+    assert network.weights == path.name and imagenet.find(name, str(tmp_path)) == path
+    picture = torch.rand(1, 3, 64, 64, generator=generator)
+    with torch.inference_mode():
+        maps = torch.nn.Sequential(*network.blocks)(picture)
+        # timm's VGG has its first fully connected layer, as a convolution, among its features.
+        expected = library.features(picture) if name.startswith("vgg") else library.forward_features(picture)
+        torch.testing.assert_close(maps, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_vision_transformers_file_written_by_timm_gives_timms_logits(tmp_path):
+    import timm
+
+    library = timm.create_model("vit_tiny_patch16_224", pretrained=False, img_size=64).eval()
+    save_file(library.state_dict(), tmp_path / "vit_tiny_patch16_224.safetensors")
+    network = building.build("vit_tiny_patch16_224", CLASSES, 64, start="imagenet", weights_dir=str(tmp_path)).eval()
+    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        tokens = network.blocks[0](picture)
+        torch.testing.assert_close(library.forward_head(tokens), library(picture), rtol=1e-4, atol=1e-4)
+
+
+def test_the_hubs_cache_is_looked_into_and_its_checksum_compared(monkeypatch, tmp_path):
+    state = torchvision.models.densenet121(weights=None).state_dict()
+    blobs, snapshot = (
+        tmp_path / "models--timm--densenet121.tv_in1k/blobs",
+        tmp_path / "models--timm--densenet121.tv_in1k/snapshots/1",
+    )
+    blobs.mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    save_file(state, blobs / "draft")
+    blob = (blobs / "draft").rename(blobs / hashlib.sha256((blobs / "draft").read_bytes()).hexdigest())
+    (snapshot / "model.safetensors").symlink_to(blob)
+    monkeypatch.setattr(timm_body, "cached", lambda name: snapshot / "model.safetensors")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "none"))
+    monkeypatch.delenv("ALNET_WEIGHTS", raising=False)
+    network = building.build("densenet121", CLASSES, 32, start="imagenet")
+    assert network.weights == "timm/densenet121.tv_in1k/model.safetensors"
+    assert start.describe("imagenet", "densenet121").file == network.weights
+    blob.write_bytes(blob.read_bytes() + b"x")
+    with pytest.raises(WeightsError, match="damaged"):
+        imagenet.find("densenet121")
+
+
+def test_senet_comes_under_timms_name_from_timms_address(monkeypatch, tmp_path):
+    asked, state = [], torch.nn.Linear(1, 1).state_dict()
+
+    def answer(url, **_):
+        asked.append(url)
+        if "lip6" in url:
+            raise OSError("the host is gone")
+        return state
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", answer)
+    assert imagenet._download("senet154") == (state, "legacy_senet154-e9eb9fe6.pth")
+    assert len(asked) == 2 and "legacy_senet154-e9eb9fe6.pth" in imagenet.names("senet154")
+
+
+def test_weights_are_looked_for_before_any_work_and_all_that_lack_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", _no_network)
+    monkeypatch.setattr(timm_body, "cached", lambda _: None)
+    monkeypatch.setattr(timm_body, "from_hub", _no_network)
+    monkeypatch.delenv("ALNET_WEIGHTS", raising=False)
+    with pytest.raises(start.StartError) as told:
+        start.ensure({"vgg16": "imagenet", "senet154": "imagenet", "resnet_miniature": "cells"})
+    message = str(told.value)
+    assert "vgg16-397923af.pth" in message and "legacy_senet154-e9eb9fe6.pth" in message and str(tmp_path) in message
+    monkeypatch.setattr(reproduce.building, "resolve", lambda _: None)
+    with pytest.raises(ValueError, match=r"vgg16-397923af\.pth"):
+        reproduce.reproduce(tmp_path / "run", profile="paper", cohort="synthetic")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -149,6 +252,7 @@ def test_a_damaged_file_is_refused(monkeypatch, tmp_path):
 def test_missing_weights_name_the_file_and_the_folders(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", _no_network)
+    monkeypatch.setattr(timm_body, "from_hub", _no_network)
     with pytest.raises(WeightsError, match=r"vgg16-397923af\.pth") as caught:
         building.build("vgg16", CLASSES, 32, start="imagenet")
     assert str(tmp_path) in str(caught.value) and "another `start`" in str(caught.value)

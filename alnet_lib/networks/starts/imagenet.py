@@ -1,8 +1,10 @@
 """ImageNet weights: found in the usual caches or a given folder, else downloaded, always verified.
 
-torchvision and pretrainedmodels name their files `<network>-<first digits of the SHA-256>.pth`; a file whose content
-does not match its name is refused, and so is one whose tensors are not those of the network, by name and shape. Nothing
-falls back silently to a random start.
+torchvision, pretrainedmodels and timm name their files `<network>-<first digits of the SHA-256>.pth`, and the cache of
+the Hugging Face hub names a file by its whole SHA-256; a file whose content does not match its name is refused, and so
+is one whose tensors are not those of the network, by name and shape. timm's files on the hub, put into a folder as
+`<timm's name>.safetensors`, have no checksum in their name: theirs is told and recorded. Nothing falls back silently to
+a random start.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlparse
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -20,6 +23,7 @@ from alnet_lib.core.integrity.index import digest_of
 from alnet_lib.networks import timm_body
 from alnet_lib.networks.architectures import ARCHITECTURES, architecture, senet
 from alnet_lib.networks.network import CAFFE, Network, Preprocessing
+from alnet_lib.networks.starts import keras
 from alnet_lib.networks.timm_body import TimmBody
 
 
@@ -40,6 +44,18 @@ _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 _COUNTER = "num_batches_tracked"
 """A buffer of batch normalisation that older files lack and that prediction does not use."""
+
+TIMM = {
+    "vgg16": "vgg16.tv_in1k",
+    "vgg19": "vgg19.tv_in1k",
+    "resnet101": "resnet101.tv_in1k",
+    "densenet121": "densenet121.tv_in1k",
+    "senet154": "legacy_senet154.in1k",
+}
+"""Network -> timm's name of the same weights as torchvision's or pretrainedmodels'."""
+
+_CLASSIFIERS = ("classifier.", "fc.", "last_linear.", "pre_logits.", "head.")
+"""What the libraries call the layers after the convolutions; no block of ours has such names."""
 
 KERAS_SQUEEZENET = "squeezenet_v1.1_imagenet_notop_tf.h5"
 """SqueezeNet's weights as rcmalli/keras-squeezenet publishes them, taken where torchvision's file is not at hand."""
@@ -65,6 +81,38 @@ def source(name: str) -> str:
     if name != "senet154":
         raise WeightsError(f"there are no ImageNet weights of {name}: choose a profile with another `start`")
     return senet().pretrained_settings[name]["imagenet"]["url"]
+
+
+def names(name: str) -> list[str]:
+    """Files that hold a network's ImageNet weights, by the names under which they are looked for, in order.
+
+    Parameters
+    ----------
+    name : str
+        Key of ARCHITECTURES.
+
+    Returns
+    -------
+    list of str
+        torchvision's or pretrainedmodels' file, then timm's.
+
+    Raises
+    ------
+    WeightsError
+        Nobody published ImageNet weights of this network.
+    """
+    found = [_file_of(source(name))]
+    if name in TIMM:
+        published = timm_body.published(TIMM[name])
+        found += [_file_of(published)] if published else []
+        found.append(f"{TIMM[name]}.safetensors")
+    if name == "squeezenet1_1":
+        found.append(KERAS_SQUEEZENET)
+    return list(dict.fromkeys(found))
+
+
+def _file_of(url: str) -> str:
+    return Path(urlparse(url).path).name
 
 
 def folders(weights_dir: str = "") -> list[Path]:
@@ -97,19 +145,32 @@ def find(name: str, weights_dir: str = "") -> Path | None:
     if name not in ARCHITECTURES:
         given = Path(weights_dir).expanduser() / f"{name}.safetensors"
         return given if weights_dir and given.is_file() else None
-    filename = Path(urlparse(source(name)).path).name
-    for folder in folders(weights_dir):
-        path = folder / filename
+    wanted = names(name)
+    for path in (folder / one for folder in folders(weights_dir) for one in wanted):
         if path.is_file():
-            expected = path.stem.rsplit("-", 1)[-1]
-            if not digest_of(path).startswith(expected):
-                raise WeightsError(
-                    f"{path} is damaged: its SHA-256 does not begin with {expected}; delete it and try again"
-                )
-            return path
-        if name == "squeezenet1_1" and (folder / KERAS_SQUEEZENET).is_file():
-            return folder / KERAS_SQUEEZENET
-    return None
+            return _verified(path, path.stem.rpartition("-")[2] if path.suffix == ".pth" else "")
+    cached = timm_body.cached(TIMM[name]) if name in TIMM else None
+    # The hub's cache links to a file that is named by its SHA-256; where links are not possible it holds the file.
+    digest = cached.resolve().name if cached else ""
+    return _verified(cached, digest if len(digest) == 64 else "") if cached else None
+
+
+def _verified(path: Path, expected: str) -> Path:
+    if not digest_of(path).startswith(expected):
+        raise WeightsError(f"{path} is damaged: its SHA-256 does not begin with {expected}; delete it and try again")
+    return path
+
+
+def told(path: Path) -> str:
+    """Name a weight file in a record: its own name, and of a file of the hub's cache the model's too.
+
+    Parameters
+    ----------
+    path : Path
+        Of `find`.
+    """
+    model = next((part for part in path.parts if part.startswith("models--")), "")
+    return f"{model.removeprefix('models--').replace('--', '/')}/{path.name}" if model else path.name
 
 
 def load_imagenet(network: Network, weights_dir: str = "") -> None:
@@ -134,8 +195,8 @@ def load_imagenet(network: Network, weights_dir: str = "") -> None:
     if path is not None:
         load_file(network, path)
         return
-    fill(network, _download(network.name))
-    network.weights = Path(urlparse(source(network.name)).path).name
+    state, network.weights = _download(network.name)
+    fill(network, state)
 
 
 def load_file(network: Network, path: Path) -> None:
@@ -146,27 +207,29 @@ def load_file(network: Network, path: Path) -> None:
     network : Network
         One of ARCHITECTURES; changed in place.
     path : Path
-        As torchvision or pretrainedmodels publishes it (.pth), or of `keras_squeezenet` (.h5).
+        As torchvision, pretrainedmodels or timm publishes it (.pth, .safetensors), or as `keras` reads it (.h5).
 
     Raises
     ------
     WeightsError
         The file cannot be read, or does not fit the network.
     """
-    keras = path.suffix == ".h5"
     try:
-        state = keras_squeezenet(path) if keras else torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".h5":
+            state = keras.squeezenet(path)
+        elif path.suffix == ".safetensors":
+            state = safetensors.torch.load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
         known = isinstance(state, Mapping) and all(isinstance(tensor, Tensor) for tensor in state.values())
-    except WeightsError:
-        raise
     except Exception as error:  # h5py, zipfile and torch fail in many ways on a file that is no such file.
         raise WeightsError(f"{path} cannot be read as weights ({type(error).__name__}: {error})") from error
     if not known:
         raise WeightsError(f"{path} holds no tensors by their names")
     fill(network, state)
-    if keras:
+    if path.suffix == ".h5":
         network.preprocessing = CAFFE
-    network.weights = path.name
+    network.weights = told(path)
 
 
 def _load_timm(network: Network, body: TimmBody, weights_dir: str) -> None:
@@ -224,32 +287,63 @@ def licence(path: Path) -> str:
     path : Path
         Of `find`.
     """
+    if any(path.name.startswith(published) or published in str(path) for published in TIMM.values()):
+        return "as timm's card of the model says (BSD-3-Clause or Apache-2.0)"
     known = {".h5": "MIT", ".safetensors": "see the model's card in timm"}
     return known.get(path.suffix, "BSD-3-Clause (torchvision, pretrainedmodels)")
 
 
-def _download(name: str) -> dict[str, Tensor]:
-    url = source(name)
-    filename = Path(urlparse(url).path).name
-    problems = []
-    try:
-        return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
-    except Exception as error:
-        problems.append(f"{type(error).__name__}: {error}")
-    if name == "senet154":
-        # The host of pretrainedmodels has been unreachable for years; timm publishes the same weights.
+def _download(name: str) -> tuple[dict[str, Tensor], str]:
+    """Weights and their name: torchvision's or pretrainedmodels' file, else timm's of the same weights."""
+    url, problems = source(name), []
+    # The host of pretrainedmodels has been unreachable for years; what timm publishes answers.
+    published = timm_body.published(TIMM[name]) if name in TIMM else ""
+    for one in dict.fromkeys(filter(None, (url, published))):
         try:
-            import timm
-
-            return timm.create_model("legacy_senet154", pretrained=True).state_dict()
+            found = torch.hub.load_state_dict_from_url(one, map_location="cpu", check_hash=True, weights_only=True)
+            return found, _file_of(one)
         except Exception as error:
-            problems.append(f"timm legacy_senet154: {type(error).__name__}: {error}")
+            problems.append(f"{_file_of(one)}: {type(error).__name__}: {error}")
+    if name in TIMM and not published:
+        try:
+            return timm_body.from_hub(TIMM[name]), f"timm/{TIMM[name]}/model.safetensors"
+        except Exception as error:
+            problems.append(f"timm {TIMM[name]}: {type(error).__name__}: {error}")
     raise WeightsError(
         f"ImageNet weights of {name} are not at hand and could not be downloaded ({'; '.join(problems)}). "
-        f"Get the file {filename} from {url} on a machine with a network and put it into one of: "
+        f"Get one of the files {', '.join(names(name))} on a machine with a network, the first from {url}"
+        f"{f', the second from {published}' if published and published != url else ''}, and put it into one of: "
         f"{', '.join(str(folder) for folder in folders())} (or a folder named by $ALNET_WEIGHTS or by the profile's "
         "weights_dir), or choose a profile with another `start`."
     )
+
+
+def fetch(name: str, weights_dir: str = "") -> Path:
+    """Download a network's ImageNet weights, unless they are at hand.
+
+    Parameters
+    ----------
+    name : str
+        Key of ARCHITECTURES.
+    weights_dir : str
+        The profile's folder; empty for none.
+
+    Returns
+    -------
+    Path
+        Where the file is, in torch's or the hub's cache where it was downloaded; verified.
+
+    Raises
+    ------
+    WeightsError
+        It cannot be downloaded; the message names the files and where to put one of them.
+    """
+    if (found := find(name, weights_dir)) is None:
+        _download(name)
+        found = find(name, weights_dir)
+    if found is None:
+        raise WeightsError(f"ImageNet weights of {name} were downloaded and cannot be found in {folders(weights_dir)}")
+    return found
 
 
 def fill(network: Network, state: Mapping[str, Tensor]) -> None:
@@ -269,7 +363,8 @@ def fill(network: Network, state: Mapping[str, Tensor]) -> None:
     """
     given = {_OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
     keys, classifier = architecture(network.name).library_keys()
-    problems = [f"unknown {key}" for key in given.keys() - set(keys.values()) - classifier]
+    other = {key for key in given if key.startswith(_CLASSIFIERS)} | classifier
+    problems = [f"unknown {key}" for key in given.keys() - set(keys.values()) - other]
     filled: dict[str, Tensor] = {}
     for own, own_tensor in network.blocks.state_dict().items():
         tensor = given.get(keys[own])
@@ -284,53 +379,3 @@ def fill(network: Network, state: Mapping[str, Tensor]) -> None:
             f"the weights do not fit {network.name}: {len(problems)} tensors differ, e.g. {sorted(problems)[0]}"
         )
     network.blocks.load_state_dict(filled, strict=False)
-
-
-def keras_squeezenet(path: Path) -> dict[str, Tensor]:
-    """SqueezeNet 1.1's convolutional part from a Keras HDF5 file, under torchvision's names.
-
-    Keras keeps kernels as (height, width, in, out); torch as (out, in, height, width). Source of the layout: the
-    repository rcmalli/keras-squeezenet.
-
-    Parameters
-    ----------
-    path : Path
-        The .h5 file.
-
-    Raises
-    ------
-    WeightsError
-        A layer is missing.
-    """
-    import h5py
-
-    tensors: dict[str, Tensor] = {}
-
-    def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            tensors[name] = torch.from_numpy(item[()])
-
-    with h5py.File(path, "r") as file:
-        file.visititems(visit)
-    state: dict[str, Tensor] = {}
-    for theirs, ours in _keras_layers().items():
-        kernel = next((v for k, v in tensors.items() if theirs in k and "kernel" in k.rsplit("/", 1)[-1]), None)
-        bias = next((v for k, v in tensors.items() if theirs in k and "bias" in k.rsplit("/", 1)[-1]), None)
-        if kernel is None or bias is None:
-            found = ", ".join(list(tensors)[:6])
-            raise WeightsError(f"{path.name} has no kernel and bias for {theirs} (it has {found} ...)")
-        state[f"{ours}.weight"] = kernel.permute(3, 2, 0, 1).contiguous()
-        state[f"{ours}.bias"] = bias
-    return state
-
-
-def _keras_layers() -> dict[str, str]:
-    """Layers of the Keras file to torchvision's; both number their fire modules from the input on."""
-    with torch.device("meta"):
-        features = ARCHITECTURES["squeezenet1_1"].library().get_submodule("features")
-    fires = [number for number, module in features.named_children() if type(module).__name__ == "Fire"]
-    layers = {"conv1": "features.0"}
-    for fire, number in enumerate(fires, start=2):
-        for theirs, ours in (("squeeze1x1", "squeeze"), ("expand1x1", "expand1x1"), ("expand3x3", "expand3x3")):
-            layers[f"fire{fire}/{theirs}"] = f"features.{number}.{ours}"
-    return layers

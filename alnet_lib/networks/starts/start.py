@@ -207,7 +207,9 @@ def describe(start: str, network: str, weights_dir: str = "") -> Origin:
         method = "supervised, 1,000 classes"
         if found is None:
             return Origin(start, network, trained_on="ImageNet", method=method)
-        return Origin(start, network, found.name, digest_of(found), imagenet.licence(found), "ImageNet", method)
+        return Origin(
+            start, network, imagenet.told(found), digest_of(found), imagenet.licence(found), "ImageNet", method
+        )
     if (path := path_of(start, network)) is None:
         return Origin(start, network, trained_on="see the model's card on the hub", method="")
     about = files.read(path)[0]
@@ -237,6 +239,39 @@ def origins_of(chosen: Mapping[str, str], weights_dir: str = "") -> list[dict[st
         A start that does not exist, or whose file is damaged.
     """
     return [asdict(describe(start, network, weights_dir)) for network, start in chosen.items()]
+
+
+def ensure(chosen: Mapping[str, str], weights_dir: str = "") -> list[Origin]:
+    """See that the weights of several networks are at hand, ImageNet weights are downloaded if need be.
+
+    Parameters
+    ----------
+    chosen : mapping of str to str
+        Network to the name of its start.
+    weights_dir : str
+        The profile's folder of weight files.
+
+    Returns
+    -------
+    list of Origin
+        One a network.
+
+    Raises
+    ------
+    StartError, alnet_lib.networks.starts.imagenet.WeightsError
+        A start that cannot be had; the message names every one.
+    """
+    found, problems = list[Origin](), list[str]()
+    for network, start in chosen.items():
+        try:
+            if start == IMAGENET and network in ARCHITECTURES:
+                imagenet.fetch(network, weights_dir)
+            found.append(describe(start, network, weights_dir))
+        except (StartError, imagenet.WeightsError) as error:
+            problems.append(str(error))
+    if problems:
+        raise StartError(" ".join(problems))
+    return found
 
 
 def fingerprint(start: str, network: str) -> str:
