@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alnet_lib.cli.options import AllowTruncated, Data  # noqa: TC001 - typer reads annotations when it runs
+from alnet_lib.cli.options import AllowTruncated, Data
 from alnet_lib.cli.printing import console, fail, print_frame, progress
 from alnet_lib.core.text import visible
 
