@@ -27,15 +27,15 @@ _MISSING = {
 
 
 def scores(
-    cells: pd.DataFrame,
+    cells: pd.DataFrame | Unavailable,
     features: pd.Series | Unavailable | None = None,
     learned: pd.Series | Unavailable | None = None,
-) -> pd.DataFrame:
+) -> pd.DataFrame | Unavailable:
     """Score every patient of APL or AML for APL.
 
     Parameters
     ----------
-    cells : DataFrame
+    cells : DataFrame or Unavailable
         Predictions of all splits, with `eligible`; `n_signed` and `n_promyelocyte_signed` where the cohort knows them.
     features : Series, Unavailable or None
         Probability of APL by cell, with the index of the eligible cells, of `experiments.classical.apl_probability`.
@@ -44,11 +44,13 @@ def scores(
 
     Returns
     -------
-    DataFrame
+    DataFrame or Unavailable
         One row a patient: `patient_id`, `diagnosis`, `split`, the scores (columns as SCORES, in [0, 1]),
         `n_cells` (eligible ones), `apl` (bool). The probability is that of abnormal promyelocyte against blast. A
         patient without eligible cells keeps the baseline; the other scores are NaN.
     """
+    if isinstance(cells, Unavailable):
+        return cells
     own = cells[cells["diagnosis"].isin(["APL", "AML"])]
     patients = own.groupby("patient_id").agg(diagnosis=("diagnosis", "first"), split=("split", "first"))
     chosen = own[own["eligible"]]
@@ -75,7 +77,7 @@ def external_patients(cells: pd.DataFrame) -> str:
     Parameters
     ----------
     cells : DataFrame
-        All splits, with `site` and `split`.
+        All splits, with `site` and `split`: predictions or a manifest.
 
     Returns
     -------

@@ -293,12 +293,14 @@ def by_source(cells: pd.DataFrame, spec: ModuleSpec = MODULE_1, *, split: str = 
     return Result(pd.DataFrame(rows), tuple(values))
 
 
-def table_11(cells: pd.DataFrame, earlier: Mapping[str, Interval] | Unavailable | None = None) -> Result:
+def table_11(
+    cells: pd.DataFrame | Unavailable, earlier: Mapping[str, Interval] | Unavailable | None = None
+) -> Result | Unavailable:
     """Lay out true positive rates as Table 11; its blast rows are module 2's, as in the paper.
 
     Parameters
     ----------
-    cells : DataFrame
+    cells : DataFrame or Unavailable
         Predictions of all splits, as for `judge`; the testing cells count.
     earlier : mapping of str to Interval, Unavailable or None
         Sensitivity of the linear discriminant in [0, 1] by cell group (`classical.sensitivities`); without it the
@@ -306,11 +308,13 @@ def table_11(cells: pd.DataFrame, earlier: Mapping[str, Interval] | Unavailable 
 
     Returns
     -------
-    Result
+    Result or Unavailable
         Frame: rows as printed; `earlier, paper`, `ALNet, paper`, `LDA, this run` with the columns of
         `Interval.columns`, each called `LDA, ...`, `ALNet, this run` with the same under their own names (%, one
         decimal as printed). Values: `table_11.<row>.proposed`, and `table_11.<row>.earlier` of the linear discriminant.
     """
+    if isinstance(cells, Unavailable):
+        return cells
     frame = printed.table("11").rename(columns={"earlier": "earlier, paper", "proposed": "ALNet, paper"})
     cells = cells[cells["split"].eq("test")]
     own: dict[str, Interval] = {}

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.diagnosis.tasks import MODULE_1
 from alnet_lib.evaluation import apl, smear_level
 from alnet_lib.paper.values import Result, Value
@@ -281,6 +281,7 @@ def shift(area: float) -> float:
     return float(np.sqrt(2) * stats.norm.ppf(min(area, 0.9999)))
 
 
+@if_available
 def table(cells: pd.DataFrame, patients: pd.DataFrame, rule: AggregationRule, profile: Profile) -> Result | Unavailable:
     """What the testing and external patients of a run could have shown.
 

@@ -12,9 +12,11 @@ import pandas as pd
 
 from alnet_lib.core.integrity import index
 from alnet_lib.core.integrity.reading import kept
-from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.core.vocabulary import LABELS
-from alnet_lib.experiments.datasets import fit_and_validation, planned
+from alnet_lib.diagnosis.prediction import predict_cells
+from alnet_lib.diagnosis.tasks import MODULE_1
+from alnet_lib.experiments.datasets import fit_and_validation, planned, validation_rows
 from alnet_lib.experiments.preparation import Setup, begin, engine_hash, options, training_key
 from alnet_lib.imaging import augmentation
 from alnet_lib.networks import storage
@@ -139,6 +141,59 @@ def train(
         name, network, opts, done.history, counts, train_accuracy, done.validation_accuracy, done.seconds,
         done.notes,
     )  # fmt: skip
+
+
+def predicted(setup: Setup, *modules: Trained | Unavailable) -> pd.DataFrame | Unavailable:
+    """Class probabilities of every cell of the cohort.
+
+    Parameters
+    ----------
+    setup : Setup
+        Images, profile, progress.
+    *modules : Trained or Unavailable
+        Module 1, and module 2, whose probabilities are missing where it is unavailable.
+
+    Returns
+    -------
+    DataFrame or Unavailable
+        Of `diagnosis.prediction.predict_cells`; unavailable without module 1, which decides first on every cell.
+    """
+    if isinstance(modules[0], Unavailable):
+        return Unavailable(f"module 1 cannot be trained: {modules[0].reason}")
+    there = {module.name: (module.network, module.options) for module in modules if isinstance(module, Trained)}
+    profile, data = setup.profile, setup.data
+    return predict_cells(
+        data.manifest, data.pixels, there,
+        validation=validation_rows(data, MODULE_1, profile), batch=profile.prediction_batch, progress=setup.progress,
+    )  # fmt: skip
+
+
+@if_available
+def counted(cells: pd.DataFrame) -> str:
+    """Say how many cells were predicted.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        Of `predicted`.
+    """
+    tested = int(cells["split"].eq("test").sum())
+    return f"{len(cells):,} cells classified, {tested:,} of them of the testing split."
+
+
+def lacking(*modules: Trained | Unavailable) -> list[tuple[str, dict[str, str]]]:
+    """Say which modules there are not, and why: templates with their facts, for `figures.display.findings`.
+
+    Parameters
+    ----------
+    *modules : Trained or Unavailable
+        Module 1 and module 2.
+    """
+    return [
+        (f"Module {number} is unavailable: {{reason}}.", {"reason": module.reason})
+        for number, module in enumerate(modules, start=1)
+        if isinstance(module, Unavailable)
+    ]
 
 
 def fitted(

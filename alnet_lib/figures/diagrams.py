@@ -133,18 +133,18 @@ def module_scheme(modules: Sequence[Any]) -> DescribedFigure | Unavailable:
     DescribedFigure or Unavailable
         The scheme; the first Unavailable where no module is there.
     """
-    there = [_network(one) for one in modules if not isinstance(one, Unavailable)]
+    there = {number: _network(one) for number, one in enumerate(modules, 1) if not isinstance(one, Unavailable)}
     if not there:
         return modules[0]
     return _module_scheme(there)
 
 
-def _module_scheme(modules: list[Network]) -> DescribedFigure:
+def _module_scheme(modules: dict[int, Network]) -> DescribedFigure:
     with style():
         figure, axes = _canvas(12, 0.2 + 2.1 * len(modules))
-        for row, network in enumerate(modules):
+        for row, (place, network) in enumerate(modules.items()):
             y = 0.35 + 2.1 * (len(modules) - 1 - row)
-            axes.text(0.05, y + 1.5, f"module {row + 1}: {title(network.name)}", weight="bold", va="bottom")
+            axes.text(0.05, y + 1.5, f"module {place}: {title(network.name)}", weight="bold", va="bottom")
             size = network.input_size
             _box(axes, 0.05, y, 1.0, 1.3, f"image\n{size}×{size}×3")
             x = 1.35
@@ -163,7 +163,7 @@ def _module_scheme(modules: list[Network]) -> DescribedFigure:
             f"{_connected(n)[0].in_features} features to {_connected(n)[0].out_features}, "
             f"{_connected(n)[1].out_features}, "
             f"{len(n.classes)} classes"
-            for i, n in enumerate(modules, start=1)
+            for i, n in modules.items()
         )
         figure.alt = f"The modules' layers. {described}."
     return figure

@@ -5,27 +5,30 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.networks.network import Network, device_of
 
 PAPERS_MAP = (3, 1, 202)
 """Convolutional block, layer and map that Fig. 7B shows, counted from 1; the layer has 256 maps in VGG16."""
 
 
-def papers_map(network: Network) -> tuple[int, int, int]:
+def papers_map(network: Network | Unavailable) -> tuple[int, int, int]:
     """Address of the map that stands for the paper's in a network.
 
     Parameters
     ----------
-    network : Network
+    network : Network or Unavailable
         Any.
 
     Returns
     -------
     tuple of int
-        Block, layer and map, counted from 1: PAPERS_MAP in VGG16 and VGG19; elsewhere the map at the same share of its
+        Block, layer and map, counted from 1: PAPERS_MAP in VGG16 and VGG19, and where there is no network; elsewhere the map at the same share of its
         layer, e.g. 50 of 64 in the miniature.
     """
     block, layer, number = PAPERS_MAP
+    if isinstance(network, Unavailable):
+        return PAPERS_MAP
     return block, layer, max(number * convolution(network, block, layer).out_channels // 256, 1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from alnet_lib.core.outcomes import Unavailable, if_available
+from alnet_lib.core.outcomes import MissingArtefact, Unavailable, if_available
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.figures.pictures import cell_card, map_grid, smear_sheet
 from alnet_lib.figures.style import DescribedFigure, given
@@ -23,7 +23,7 @@ OFFERED = 350
 
 
 @if_available
-def show(run: Run, name: str, *, threshold: float | None = None) -> DescribedFigure:
+def show(run: Run, name: str, *, threshold: float | None = None) -> DescribedFigure | Unavailable:
     """Show a smear as a contact sheet with its shares and verdict, or one cell with its probabilities.
 
     Only the eligible cells of a smear are on its sheet, those that vote in Table 9A.
@@ -39,8 +39,8 @@ def show(run: Run, name: str, *, threshold: float | None = None) -> DescribedFig
 
     Returns
     -------
-    DescribedFigure
-        Contact sheet or cell.
+    DescribedFigure or Unavailable
+        Contact sheet or cell; unavailable where the run could not predict any.
 
     Raises
     ------
@@ -50,6 +50,8 @@ def show(run: Run, name: str, *, threshold: float | None = None) -> DescribedFig
         Notebook 03 has not run.
     """
     cells, images = run.predictions(), run.images()
+    if isinstance(cells, Unavailable):
+        return cells
     threshold = run.profile.threshold if threshold is None else threshold
     if len(own := cells[cells["smear_id"].eq(name)]):
         voting = own[own["eligible"]]
@@ -98,11 +100,11 @@ def browser(run: Run, *, split: str = "test") -> Any:
     Raises
     ------
     MissingArtefact
-        Notebook 03 has not run.
+        Notebook 03 has not run, or could not train module 1.
     """
     import ipywidgets
 
-    cells = run.predictions()
+    cells = _predictions(run)
     offered = cells[cells["split"].eq(split) & cells["eligible"]]
     diagnoses = offered.groupby("smear_id")["diagnosis"].first().head(OFFERED)
     options = [(f"{s} ({d})", s) for s, d in diagnoses.items()]
@@ -140,7 +142,7 @@ def map_browser(run: Run, *, module: str = "module_1", split: str = "test", imag
     import ipywidgets
 
     network, _ = storage.load_network(run.need(f"models/{module}.safetensors", TRAINING))
-    cells, images = run.predictions(), run.images()
+    cells, images = _predictions(run), run.images()
     offered = cells[cells["image_id"].isin(image_ids) if image_ids else cells["split"].eq(split)]
     if not image_ids:
         of_type = offered.groupby("cell_type")
@@ -157,6 +159,12 @@ def map_browser(run: Run, *, module: str = "module_1", split: str = "test", imag
         description="Layer",
     )
     return _live(lambda: map_grid(images.pixels[cell.value], network, *layer.value), cell, layer)
+
+
+def _predictions(run: Run) -> pd.DataFrame:
+    if isinstance(cells := run.predictions(), Unavailable):
+        raise MissingArtefact(f"this run has no predictions: {cells.reason}")
+    return cells
 
 
 def _live(draw: Callable[[], DescribedFigure | Unavailable], *controls: Any) -> Any:

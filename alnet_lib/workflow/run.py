@@ -40,8 +40,11 @@ MANIFEST = f"{COHORT_DIR}/manifest.parquet"
 ABOUT_COHORT = f"{COHORT_DIR}/cohort.json"
 PREDICTIONS = "predictions/cells.parquet"
 CROSS_FITTED = "predictions/cross_fitted.parquet"
-NOT_CROSS_FITTED = "predictions/cross_fitted.json"
-"""The reason, where there is no cross-fitting."""
+
+
+def why_not(file: str) -> str:
+    """Name the file with the reason where there are no such predictions, relative to the run directory."""
+    return file.removesuffix(".parquet") + ".json"
 
 
 @dataclass
@@ -169,24 +172,22 @@ class Run:
         torch.set_num_threads(self.profile.threads)
         return Setup(self.images(), self.profile, self.dir, self.device, self.progress)
 
-    def save_predictions(self, cells: pd.DataFrame) -> None:
-        """Write the cells' probabilities to <run>/predictions/cells.parquet.
+    def save_predictions(self, cells: pd.DataFrame | Unavailable) -> None:
+        """Write the cells' probabilities to <run>/predictions/cells.parquet, or why there are none.
 
         Parameters
         ----------
-        cells : DataFrame
-            Of `diagnosis.prediction.predict_cells`.
+        cells : DataFrame or Unavailable
+            Of `experiments.module_training.predicted`.
 
         Raises
         ------
         alnet_lib.cohorts.schema.SchemaError
             Columns or values that are not those of predictions; every problem is listed.
         """
-        schema.require(cells, schema.cells_schema(), "the predictions")
-        with atomic_path(self.dir / PREDICTIONS) as temporary:
-            cells.to_parquet(temporary, index=False)
+        self._save_cells(cells, PREDICTIONS, "the predictions")
 
-    def predictions(self) -> pd.DataFrame:
+    def predictions(self) -> pd.DataFrame | Unavailable:
         """Read what `save_predictions` wrote, one row a cell.
 
         Raises
@@ -194,8 +195,7 @@ class Run:
         MissingArtefact
             Notebook 03 has not run.
         """
-        with reading(self.need(PREDICTIONS, TRAINING)) as path:
-            return pd.read_parquet(path)
+        return self._cells(PREDICTIONS)
 
     def save_cross_fitted(self, cells: pd.DataFrame | Unavailable) -> None:
         """Write the cross-fitted probabilities to <run>/predictions/cross_fitted.parquet, or why there are none.
@@ -210,15 +210,7 @@ class Run:
         alnet_lib.cohorts.schema.SchemaError
             As `save_predictions`.
         """
-        kept, reason = self.dir / CROSS_FITTED, self.dir / NOT_CROSS_FITTED
-        if isinstance(cells, Unavailable):
-            write_json(reason, {"reason": cells.reason})
-            index.remove(kept)
-            return
-        schema.require(cells, schema.cells_schema(), "the cross-fitted predictions")
-        with atomic_path(kept) as temporary:
-            cells.to_parquet(temporary, index=False)
-        index.remove(reason)
+        self._save_cells(cells, CROSS_FITTED, "the cross-fitted predictions")
 
     def cross_fitted(self) -> pd.DataFrame | Unavailable:
         """Read what `save_cross_fitted` wrote, one row a cell of the training split.
@@ -228,10 +220,24 @@ class Run:
         MissingArtefact
             Notebook 03 has not run.
         """
-        if (reason := self.dir / NOT_CROSS_FITTED).is_file():
+        return self._cells(CROSS_FITTED)
+
+    def _save_cells(self, cells: pd.DataFrame | Unavailable, file: str, what: str) -> None:
+        kept, reason = self.dir / file, self.dir / why_not(file)
+        if isinstance(cells, Unavailable):
+            write_json(reason, {"reason": cells.reason})
+            index.remove(kept)
+            return
+        schema.require(cells, schema.cells_schema(), what)
+        with atomic_path(kept) as temporary:
+            cells.to_parquet(temporary, index=False)
+        index.remove(reason)
+
+    def _cells(self, file: str) -> pd.DataFrame | Unavailable:
+        if (reason := self.dir / why_not(file)).is_file():
             with reading(reason):
                 return Unavailable(json.loads(reason.read_text(encoding="utf-8"))["reason"])
-        with reading(self.need(CROSS_FITTED, TRAINING)) as path:
+        with reading(self.need(file, TRAINING)) as path:
             return pd.read_parquet(path)
 
     def need(self, relative: str, notebook: str) -> Path:
@@ -362,7 +368,8 @@ class Run:
         own = [item for item in recorder.read_items(self.dir) if item["notebook"] == self.notebook]
         files = sorted(self.dir / file for item in own for file in item["files"] if file.endswith(".csv"))
         parts: list[str | Path] = [json.dumps(own, sort_keys=True), *files]
-        made = {AUDIT: [MANIFEST], TRAINING: [PREDICTIONS, CROSS_FITTED, NOT_CROSS_FITTED]}.get(self.notebook, [])
+        cells = [name for file in (PREDICTIONS, CROSS_FITTED) for name in (file, why_not(file))]
+        made = {AUDIT: [MANIFEST], TRAINING: cells}.get(self.notebook, [])
         parts += [self.dir / artefact for artefact in made if (self.dir / artefact).exists()]
         digest = sha256(*parts)
         write_json(self.dir / marker(self.notebook), {"notebook": self.notebook, "results": digest})

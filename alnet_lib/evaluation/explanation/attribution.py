@@ -17,7 +17,7 @@ import torch
 from captum.attr import IntegratedGradients, LayerGradCam
 from torch import Tensor, nn
 
-from alnet_lib.core.outcomes import MissingArtefact, Unavailable
+from alnet_lib.core.outcomes import MissingArtefact, Unavailable, if_available
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULES, ModuleSpec
 from alnet_lib.evaluation.explanation import randomisation
@@ -155,7 +155,9 @@ def shares(attribution: np.ndarray, region: np.ndarray) -> dict[str, float]:
     return found
 
 
-def statistics(cohort: Cohort, setup: Setup, cells: pd.DataFrame) -> tuple[Result | Unavailable, Result | Unavailable]:
+def statistics(
+    cohort: Cohort, setup: Setup, cells: pd.DataFrame | Unavailable
+) -> tuple[Result | Unavailable, Result | Unavailable]:
     """Where the attribution of each module lies in testing cells, and the sanity check.
 
     Parameters
@@ -164,7 +166,7 @@ def statistics(cohort: Cohort, setup: Setup, cells: pd.DataFrame) -> tuple[Resul
         With the files, which are segmented where there are no reference masks.
     setup : Setup
         Images, profile, and the folder with the trained models.
-    cells : DataFrame
+    cells : DataFrame or Unavailable
         The cells with the modules' probabilities.
 
     Returns
@@ -179,6 +181,8 @@ def statistics(cohort: Cohort, setup: Setup, cells: pd.DataFrame) -> tuple[Resul
         with the columns of its interval over patients, `cells`. Values: `attribution_check.<module>.<method>.<step>`.
         Facts: `verdict`, in words.
     """
+    if isinstance(cells, Unavailable):
+        return cells, cells
     rows: list[dict[str, Any]] = []
     checks: list[dict[str, Any]] = []
     values: list[Value] = []
@@ -374,6 +378,7 @@ def findings(where: Result | Unavailable, checks: Result | Unavailable) -> list[
     return said
 
 
+@if_available
 def confident_errors(cells: pd.DataFrame, count: int = 12) -> Result | Unavailable:
     """Testing cells that module 1 predicts incorrectly, the most confident first.
 

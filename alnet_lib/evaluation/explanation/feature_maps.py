@@ -17,7 +17,7 @@ from alnet_lib.core.vocabulary import CELL_GROUPS, LABELS
 from alnet_lib.diagnosis.tasks import MODULE_1, SIX_CLASSES, ModuleSpec
 from alnet_lib.evaluation.explanation.ranges import clipped
 from alnet_lib.evaluation.explanation.regions import reference_masks
-from alnet_lib.experiments.datasets import fit_and_validation
+from alnet_lib.experiments.datasets import fit_and_validation, planned
 from alnet_lib.experiments.preparation import Setup, begin
 from alnet_lib.imaging import augmentation
 from alnet_lib.imaging.decoding import resize
@@ -184,16 +184,16 @@ class Networks(NamedTuple):
 
     Attributes
     ----------
-    original : Network
+    original : Network or Unavailable
         What the training began from.
-    trained : Network
+    trained : Network or Unavailable
         What it led to.
     start : str
         The weights of `original`, in words.
     """
 
-    original: Network
-    trained: Network
+    original: Network | Unavailable
+    trained: Network | Unavailable
     start: str
 
 
@@ -210,13 +210,16 @@ def networks(setup: Setup, spec: ModuleSpec = MODULE_1) -> Networks:
     Returns
     -------
     Networks
-        Both in evaluation mode, on the setup's device.
+        Both in evaluation mode, on the setup's device; both unavailable where the cohort cannot train the module.
 
     Raises
     ------
     MissingArtefact
         The module has not been trained.
     """
+    if isinstance(plannable := planned(setup.data.manifest, spec, setup.profile), Unavailable):
+        none = Unavailable(f"{spec.title.lower()} cannot be trained: {plannable.reason}")
+        return Networks(none, none, "none")
     path = setup.folder / "models" / f"{spec.name}.safetensors"
     if not path.is_file():
         raise MissingArtefact(f"{path} is missing: the training of {spec.title.lower()} makes it")
@@ -289,7 +292,7 @@ def grid_cell(choice: CellChoice | Unavailable) -> int:
 
 
 def statistics(
-    cohort: Cohort, pixels: np.ndarray, profile: Profile, nets: Mapping[str, Network]
+    cohort: Cohort, pixels: np.ndarray, profile: Profile, nets: Mapping[str, Network | Unavailable]
 ) -> Result | Unavailable:
     """Numbers about the paper's map (block 3, layer 1, map 202 of VGG16) of testing cells, by cell group and network.
 
@@ -302,7 +305,7 @@ def statistics(
     profile : Profile
         Cells of a group (`feature_map_cells`), seed and crop.
     nets : mapping
-        Name -> network, the original first and then the trained one, e.g. `original` and `ALNet`.
+        Name -> network or Unavailable, the original first and then the trained one, e.g. `original` and `ALNet`.
 
     Returns
     -------
@@ -311,10 +314,13 @@ def statistics(
         `histogram_summary` and of the edge agreement of the mean map: `group`, `network`, `measure`, `cells`, `mean`,
         and the columns of its interval over patients. Values: `feature_maps.<network>.<measure>` and
         `feature_maps.difference.<measure>`, over all groups. Facts: `map` (its number), `entropy_<network>` and
-        `difference` in bits, `ci` and `verdict` of the difference, `notes` on memory that
-        ran out. Unavailable without testing cells.
+        `difference` in bits, `ci` and `verdict` of the difference, `notes` on memory that ran out. Unavailable without
+        testing cells or without a network.
     """
-    block, layer, number = activations.papers_map(list(nets.values())[-1])
+    there = {title: network for title, network in nets.items() if not isinstance(network, Unavailable)}
+    if lacking := [network for network in nets.values() if isinstance(network, Unavailable)]:
+        return lacking[0]
+    block, layer, number = activations.papers_map(list(there.values())[-1])
     manifest, rng = cohort.manifest, profile.generator("feature maps")
     groups, parts, notes = SIX_CLASSES.reference(manifest), [], list[str]()
     for name in CELL_GROUPS:
@@ -323,7 +329,7 @@ def statistics(
         if not len(members):
             continue
         outlines = _outlines(cohort, profile, manifest.iloc[members], pixels.shape[1])
-        for title, network in nets.items():
+        for title, network in there.items():
             maps = _maps(network, pixels[members], block, layer, notes)
             cells = pd.DataFrame([histogram_summary(to_grey(m[number - 1])) for m in maps], index=members)
             for what, masks in outlines.items():
@@ -332,7 +338,7 @@ def statistics(
             parts.append(cells.assign(group=LABELS[name], network=title))
     if not parts:
         return Unavailable("no testing cell has a class")
-    made = _summarised(pd.concat(parts), manifest.reset_index(drop=True), list(nets))
+    made = _summarised(pd.concat(parts), manifest.reset_index(drop=True), list(there))
     return replace(made, facts={**made.facts, "map": number, "notes": memory.told(notes)})
 
 
