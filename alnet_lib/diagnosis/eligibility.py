@@ -5,6 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 
+def known_smear(cells: pd.DataFrame) -> pd.Series:
+    """Whether the smear of each cell is known, bool with the index of `cells`; all are without `smear_known`."""
+    return cells.get("smear_known", pd.Series(True, cells.index)).astype(bool)
+
+
 def eligible(manifest: pd.DataFrame) -> pd.Series:
     """Whether each cell counts in the vote of its smear.
 

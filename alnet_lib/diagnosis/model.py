@@ -12,15 +12,18 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from alnet_lib.core.outcomes import MissingArtefact
+from alnet_lib.core.outcomes import MissingArtefact, Unavailable
 from alnet_lib.core.text import visible
+from alnet_lib.diagnosis import outside
 from alnet_lib.diagnosis.origin import NEVER_REAL, Origin
+from alnet_lib.diagnosis.outside import Distance, HeldOut
 from alnet_lib.diagnosis.prediction import add_probabilities
 from alnet_lib.diagnosis.tasks import MODULES, ModuleSpec
 from alnet_lib.diagnosis.verdict import MIN_CELLS, Diagnosis, Refused, decide
 from alnet_lib.imaging.decoding import ImageError, decode, resize
 from alnet_lib.networks.storage import DIGEST, DamagedModel, load_network
 from alnet_lib.training.device import resolve_device
+from alnet_lib.training.inference import features
 from alnet_lib.training.options import Options
 
 if TYPE_CHECKING:
@@ -55,6 +58,8 @@ class ALNet:
         `cpu`, `cuda`, or `auto`.
     origin : Origin
         What the modules were trained on, and how many cells were enough for their run.
+    held_out : HeldOut or Unavailable
+        The testing cells of the run, from which a smear's distance is measured.
     """
 
     networks: Mapping[str, Network]
@@ -62,6 +67,7 @@ class ALNet:
     run: str = ""
     device: str = "auto"
     origin: Origin = field(default_factory=Origin)
+    held_out: HeldOut | Unavailable = outside.NOT_KEPT
 
     @classmethod
     def load(cls, run_dir: str | Path, device: str = "auto") -> ALNet:
@@ -102,7 +108,8 @@ class ALNet:
         checked = all(description.get(DIGEST) for description in descriptions.values())
         settings = {**of_first, "digest": "as saved" if checked else NOT_CHECKED}
         run = visible(Path(run_dir).resolve().name)
-        return cls(networks, settings, run, device, Origin.read(Path(run_dir), of_first))
+        held_out = outside.read(folder, of_first.get(DIGEST, ""))
+        return cls(networks, settings, run, device, Origin.read(Path(run_dir), of_first), held_out)
 
     @property
     def threshold(self) -> float:
@@ -185,8 +192,21 @@ class ALNet:
                 f"show a majority, even if they agree{_left_out(unreadable)}. `--few`, in Python `few=True`, gives one"
             )
         return decide(
-            self._classified(names, smear, pixels), self.threshold, unreadable, self._about(), self._cautions(names)
+            self._classified(names, smear, pixels), self.threshold, unreadable, self._about(), self._cautions(names),
+            self._distance(pixels),
+        )  # fmt: skip
+
+    def _distance(self, pixels: np.ndarray) -> Distance | Unavailable:
+        if isinstance(self.held_out, Unavailable):
+            return self.held_out
+        return self.held_out.distance(
+            features(self.networks["module_1"], pixels, np.arange(len(pixels)), self._options)
         )
+
+    @property
+    def _options(self) -> Options:
+        # Prediction uses the device and the precision alone.
+        return Options(iterations=1, batch_size=1, lr_min=1, lr_max=1, device=resolve_device(self.device))
 
     def _own(self, images: Images) -> bool:
         if isinstance(images, str | Path):
@@ -243,11 +263,9 @@ class ALNet:
 
     def _classified(self, names: Sequence[str], smear: str, pixels: np.ndarray) -> pd.DataFrame:
         cells, rows = pd.DataFrame({"image_id": names, "smear_id": smear}), np.arange(len(names))
-        # Prediction uses the device and the precision alone.
-        options = Options(iterations=1, batch_size=1, lr_min=1, lr_max=1, device=resolve_device(self.device))
         for spec in MODULES:
             if spec.name in self.networks:
-                cells = add_probabilities(cells, spec, self.networks[spec.name], pixels, rows, options)
+                cells = add_probabilities(cells, spec, self.networks[spec.name], pixels, rows, self._options)
                 cells[spec.name] = spec.predicted(cells)
         return cells
 

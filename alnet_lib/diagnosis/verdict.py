@@ -9,8 +9,10 @@ from typing import Any
 import pandas as pd
 
 from alnet_lib.core.files import plain
+from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.aggregation import MajorityAboveThreshold, vote
+from alnet_lib.diagnosis.outside import Distance
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULE_2, ModuleSpec
 
 RESEARCH_USE = "Research use only. Not a medical device; not for the diagnosis or treatment of a patient."
@@ -22,6 +24,10 @@ most 0.5 ** 5 = 3% of draws; four would in 6%. Below five even cells that all ag
 
 DIGITS = 6
 """Decimals of numbers in JSON."""
+
+
+NOT_MEASURED = Unavailable("it was not measured")
+"""Distance of a diagnosis without one."""
 
 
 class Refused(ValueError):
@@ -54,6 +60,8 @@ class Diagnosis:
         testing smears of its run, and the right verdicts (%) with so many; None where that was not measured.
     cautions : tuple of str
         What to bear in mind with this verdict, a sentence each.
+    distance : Distance or Unavailable
+        How far the cells lie from those that the model was tested on.
     """
 
     verdict: str
@@ -65,6 +73,7 @@ class Diagnosis:
     unreadable: pd.DataFrame
     model: dict[str, Any]
     cautions: tuple[str, ...] = ()
+    distance: Distance | Unavailable = NOT_MEASURED
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON; numbers rounded to DIGITS decimals."""
@@ -95,6 +104,9 @@ class Diagnosis:
             "cells": self.cells.to_dict("records"),
             "unreadable": self.unreadable.to_dict("records"),
             "model": self.model,
+            "distance": self.distance.as_dict()
+            if isinstance(self.distance, Distance)
+            else {"outside": None, "reason": self.distance.reason},
         }
 
 
@@ -112,6 +124,7 @@ def decide(
     unreadable: pd.DataFrame,
     model: dict[str, Any],
     cautions: Sequence[str] = (),
+    distance: Distance | Unavailable = NOT_MEASURED,
 ) -> Diagnosis:
     """Vote on the cells of one smear by the paper's rule, and explain the verdict.
 
@@ -127,6 +140,8 @@ def decide(
         What predicted them.
     cautions : sequence of str
         What to bear in mind, a sentence each.
+    distance : Distance or Unavailable
+        Of the cells from those that the model was tested on.
     """
     row = vote(cells, MajorityAboveThreshold(threshold)).iloc[0]
     two = MODULE_2.predicts(cells)
@@ -139,8 +154,16 @@ def decide(
         cells=_cell_table(cells, two),
         unreadable=unreadable,
         model=model,
-        cautions=tuple(cautions),
+        cautions=_with(distance, cautions),
+        distance=distance,
     )
+
+
+def _with(distance: Distance | Unavailable, cautions: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(distance, Unavailable):
+        unknown = f"Whether the cells lie outside what the model was trained on is not known: {distance.reason}."
+        return (*cautions, unknown)
+    return (distance.words, *cautions) if distance.outside else (*cautions, distance.words)
 
 
 def _proportions(row: pd.Series) -> pd.DataFrame:

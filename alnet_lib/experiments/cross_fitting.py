@@ -19,7 +19,7 @@ from alnet_lib.core.files import atomic_path, sha256
 from alnet_lib.core.integrity.reading import kept
 from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.core.vocabulary import LABELS
-from alnet_lib.diagnosis.eligibility import eligible
+from alnet_lib.diagnosis.eligibility import eligible, known_smear
 from alnet_lib.diagnosis.prediction import add_probabilities
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULES, ModuleSpec
 from alnet_lib.experiments import module_training
@@ -128,7 +128,7 @@ def note(setup: Setup, cells: pd.DataFrame) -> str:
     settings, manifest = setup.profile.cross_fitting, setup.data.manifest
     if settings and used < settings.folds:
         text += f" The profile asks for {settings.folds} folds; there are only {patients} patients."
-    if unknown := int((manifest["split"].eq("train") & ~_known(manifest)).sum()):
+    if unknown := int((manifest["split"].eq("train") & ~known_smear(manifest)).sum()):
         text += f" {unknown:,} training cells of unknown patients are fitted on in every fold and not predicted."
     return text
 
@@ -205,19 +205,15 @@ def _alone(manifest: pd.DataFrame, spec: ModuleSpec, fold_of: pd.Series, *, of_p
     """Classes, of so many patients or more, whose training images are all in one fold."""
     own = spec.labelled(manifest[manifest["split"].eq("train")])
     always = "in every training"  # Images of unknown patients are never left out.
-    where = own["patient_id"].map(fold_of).astype(object).where(_known(own), always)
+    where = own["patient_id"].map(fold_of).astype(object).where(known_smear(own), always)
     alone = where.groupby(spec.reference(own)).agg(lambda folds: len(set(folds) - {always}) == len(set(folds)) == 1)
     patients = own.groupby(spec.reference(own))["patient_id"].nunique()
     return [name for name in spec.classes if alone.get(name, False) and patients[name] >= of_patients]
 
 
-def _known(manifest: pd.DataFrame) -> pd.Series:
-    return manifest.get("smear_known", pd.Series(True, manifest.index)).astype(bool)
-
-
 def _predicted(manifest: pd.DataFrame) -> pd.Series:
     has_class, may_vote = manifest["cell_type"].isin(MODULE_1.mapping), manifest["cell_type"].eq("")
-    return manifest["split"].eq("train") & _known(manifest) & (has_class | (may_vote & eligible(manifest)))
+    return manifest["split"].eq("train") & known_smear(manifest) & (has_class | (may_vote & eligible(manifest)))
 
 
 def _fold(
@@ -226,7 +222,7 @@ def _fold(
     """Train a module on all folds but one and predict the cells of that one: image_id, probabilities, key."""
     data, everything = setup.data, labelled(setup.data, spec)
     about = data.manifest.iloc[everything.rows]
-    left_out = about["patient_id"].map(fold_of).eq(number) & _known(about)
+    left_out = about["patient_id"].map(fold_of).eq(number) & known_smear(about)
     images, own = everything.take(~left_out.to_numpy()), cells[cells["fold"].eq(number)][["image_id"]]
     name, rows = f"cross-fitting/fold {number}", data.rows_of(own["image_id"])
     key = sha256(module_training.fitted_key(setup, spec, images, settings, name=name), rows.tobytes())[:16]

@@ -14,6 +14,9 @@ from alnet_lib.core.integrity import index
 from alnet_lib.core.integrity.reading import kept
 from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.core.vocabulary import LABELS
+from alnet_lib.diagnosis import outside
+from alnet_lib.diagnosis.eligibility import known_smear
+from alnet_lib.diagnosis.outside import HeldOut
 from alnet_lib.diagnosis.prediction import predict_cells
 from alnet_lib.diagnosis.tasks import MODULE_1
 from alnet_lib.experiments.datasets import fit_and_validation, planned, validation_rows
@@ -179,6 +182,50 @@ def counted(cells: pd.DataFrame) -> str:
     """
     tested = int(cells["split"].eq("test").sum())
     return f"{len(cells):,} cells classified, {tested:,} of them of the testing split."
+
+
+def hold_out(setup: Setup, module: Trained | Unavailable, cells: pd.DataFrame | Unavailable) -> HeldOut | Unavailable:
+    """Keep testing smears in the embedding of module 1 beside it, so that a diagnosis can say what lies outside.
+
+    Parameters
+    ----------
+    setup : Setup
+        Images, profile, folder.
+    module : Trained or Unavailable
+        Module 1.
+    cells : DataFrame or Unavailable
+        Of `predicted`.
+
+    Returns
+    -------
+    HeldOut or Unavailable
+        As written; where it is unavailable, no file is left.
+    """
+    folder = setup.folder / "models"
+    index.remove(folder / outside.FILE)
+    if isinstance(module, Unavailable) or isinstance(cells, Unavailable):
+        return Unavailable("module 1 cannot be trained")
+    tested = cells[cells["split"].eq("test") & known_smear(cells)]
+    rng = setup.profile.generator("held-out cells")
+    tested = tested.iloc[np.sort(rng.permutation(len(tested))[: outside.MOST_CELLS])]
+    rows, batch = setup.data.rows_of(tested["image_id"]), setup.profile.prediction_batch
+    features = inference.features(module.network, setup.data.pixels, rows, module.options, batch=batch)
+    found = outside.held_out(features, tested, rng)
+    if isinstance(found, outside.HeldOut):
+        description = json.loads((folder / f"{module.name}.json").read_text(encoding="utf-8"))
+        found = replace(found, weights=description[storage.DIGEST])
+        found.save(folder)
+    return found
+
+
+@if_available
+def held(found: HeldOut) -> str:
+    """Say what `hold_out` kept."""
+    return (
+        f"{len(found.smears):,} testing smears of {found.patients} patients are kept with module 1: `alnet diagnose` "
+        f"measures a smear's distance from them. At most {found.false_alarms:.0%} of smears like them lie beyond its "
+        "limit."
+    )
 
 
 def lacking(*modules: Trained | Unavailable) -> list[tuple[str, dict[str, str]]]:

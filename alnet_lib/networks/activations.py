@@ -23,8 +23,8 @@ def papers_map(network: Network | Unavailable) -> tuple[int, int, int]:
     Returns
     -------
     tuple of int
-        Block, layer and map, counted from 1: PAPERS_MAP in VGG16 and VGG19, and where there is no network; elsewhere the map at the same share of its
-        layer, e.g. 50 of 64 in the miniature.
+        Block, layer and map, counted from 1: PAPERS_MAP in VGG16 and VGG19, and where there is no network; elsewhere
+        the map at the same share of its layer, e.g. 50 of 64 in the miniature.
     """
     block, layer, number = PAPERS_MAP
     if isinstance(network, Unavailable):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from alnet_lib.networks.timm_body import TimmBody
 from alnet_lib.training.data import Images
 from alnet_lib.training.device import arrange, autocast
 from alnet_lib.training.memory import in_parts
@@ -70,6 +71,48 @@ def predict(
             if progress:
                 progress(int(index[-1]) + 1, len(images))
     return out
+
+
+def features(
+    network: Network, pixels: np.ndarray, rows: np.ndarray, options: Options, *, batch: int = 256
+) -> np.ndarray:
+    """Mean and maximum of each channel over the maps of the last convolutional block, in evaluation mode.
+
+    Of a timm model: what its own classifier would get.
+
+    Parameters
+    ----------
+    network : Network
+        Moved to the device of the options.
+    pixels : ndarray
+        uint8 (m, S, S, 3), may be memory-mapped.
+    rows : ndarray
+        int64 (n,), rows of `pixels`.
+    options : Options
+        Device.
+    batch : int
+        Images a forward pass.
+
+    Returns
+    -------
+    ndarray
+        float32 (n, features), computed in float32.
+    """
+    network.to(options.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    body, found = network.blocks[0], []
+    rows = np.asarray(rows, np.int64)
+    images = Images(pixels, rows, np.zeros(len(rows), np.int64), rows, ())
+    with torch.inference_mode():
+        for first in range(0, len(rows), batch):
+            index = np.arange(first, min(first + batch, len(rows)))
+            x = network.preprocessing(images.batch(index, torch.device(options.device)))
+            x = x.contiguous(memory_format=torch.channels_last)
+            for block in network.blocks:
+                x = block(x)
+            timm = isinstance(body, TimmBody)
+            x = body.model.forward_head(x, pre_logits=True) if timm else torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
+            found.append(x.float().cpu().numpy())
+    return np.concatenate(found) if found else np.empty((0, 0), np.float32)
 
 
 def class_probabilities(

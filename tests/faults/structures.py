@@ -49,7 +49,10 @@ def whole() -> pd.DataFrame:
             for patient in range(patients):
                 name = f"{split}-{cell_type}-{patient}"
                 about = {"cell_type": cell_type, "smear_id": name, "patient_id": f"P-{name}", "split": split}
-                about |= {"site": "elsewhere" if split == "external" else "here", "diagnosis": USUAL_DIAGNOSIS[cell_type]}
+                about |= {
+                    "site": "elsewhere" if split == "external" else "here",
+                    "diagnosis": USUAL_DIAGNOSIS[cell_type],
+                }
                 rows += [{"path": f"{name}-{i}.png", **about} for i in range(cells)]
     return pd.DataFrame(rows)
 
