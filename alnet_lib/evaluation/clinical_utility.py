@@ -370,7 +370,7 @@ def apl_benefit(
         a panel to the frame of `statistics.decision.decision_curve`), `prevalence` (%, of the testing smears),
         `fitted_prevalence` (%), `fitted_on`, `n` (smears), `patients`, `apl_patients`, `aside` (smears that are left
         out). Unavailable where the testing smears, or those
-        to fit on, are all of APL or none is.
+        to fit on, are all of APL or none is, or the recalibration does not settle.
     """
     fitting = seen if isinstance(cross_fitted, Unavailable) else cross_fitted
     crossed = "cross-fitted training smears" + (f", predicted {made_by}" if made_by else "")
@@ -382,6 +382,8 @@ def apl_benefit(
     aside, votes, fitting = _left_out(votes), judged(votes), judged(fitting)
     share = "share_abnormal_promyelocyte"
     recalibration = decision.fit_recalibration(fitting["diagnosis"].eq("APL"), fitting[share], fitting["n_cells"])
+    if not np.isfinite([recalibration.intercept, recalibration.slope]).all():
+        return Unavailable("the recalibration does not settle on the training smears")
     apl = votes["diagnosis"].eq("APL").to_numpy()
     rows, values, curves = [], [], {}
     own = float(apl.mean())

@@ -297,10 +297,12 @@ def logistic(design: np.ndarray, y: np.ndarray, *, offset: np.ndarray | float = 
     Returns
     -------
     ndarray
-        (coefficients,), NaN where Newton's method does not settle.
+        (coefficients,), NaN where Newton's method does not settle, or the offset is not finite.
     """
+    if not np.isfinite(offset).all():
+        return np.full(design.shape[1], np.nan)
     beta = np.zeros(design.shape[1])
-    for _ in range(200):
+    for turn in range(400):
         p = expit(design @ beta + offset)
         root = design * np.sqrt(p * (1 - p))[:, None]
         inverse = np.linalg.pinv(root.T @ root)
@@ -308,7 +310,8 @@ def logistic(design: np.ndarray, y: np.ndarray, *, offset: np.ndarray | float = 
         if firth:
             residual = residual + ((root @ inverse) * root).sum(axis=1) * (0.5 - p)
         step = inverse @ (design.T @ residual)
-        beta = beta + step * min(1.0, 2 / max(float(np.abs(step).max()), 1e-12))
+        # Full steps may go to and fro about the solution for ever; shorter ones end that.
+        beta = beta + step * min(0.5 ** (turn // 100), 2 / max(float(np.abs(step).max()), 1e-12))
         if np.abs(step).max() < 1e-9:
             return beta
     return np.full(design.shape[1], np.nan)

@@ -79,7 +79,7 @@ def fit_recalibration(reference: ArrayLike, share: ArrayLike, n_cells: ArrayLike
     Returns
     -------
     Recalibration
-        With slope 0 where all smears have the same share of as many cells.
+        With slope 0 where all smears have the same share of as many cells; NaN where the regression does not settle.
 
     Raises
     ------

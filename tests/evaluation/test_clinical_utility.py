@@ -204,3 +204,12 @@ def test_benefit_says_when_it_was_fitted_on_smears_that_module_1_has_seen(cells)
         assert clinical_utility.apl_benefit(test, nothing, nothing).reason.startswith(
             "the training smears are all of APL"
         )
+
+
+def test_benefit_is_unavailable_where_the_recalibration_does_not_settle(cells, monkeypatch):
+    parts = [votes(cells[cells["split"].eq(split)]) for split in ("test", "train")]
+    assert clinical_utility.apl_benefit(parts[0], parts[1], parts[1])
+    lost = clinical_utility.decision.Recalibration(np.nan, np.nan, 0.5)
+    monkeypatch.setattr(clinical_utility.decision, "fit_recalibration", lambda *given: lost)
+    found = clinical_utility.apl_benefit(parts[0], parts[1], parts[1])
+    assert isinstance(found, Unavailable) and "does not settle" in found.reason

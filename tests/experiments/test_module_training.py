@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.diagnosis import outside
+from alnet_lib.diagnosis.model import ALNet
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULE_2
 from alnet_lib.experiments import datasets, module_training
 from alnet_lib.imaging import augmentation
@@ -83,3 +85,32 @@ def test_a_training_on_given_images_draws_by_its_name_and_seed(setup, monkeypatc
         module_training.fitted_key(setup, MODULE_1, images.take(np.arange(9)), setup.profile.module_1, name="study"),
     }
     assert len(keys) == 3
+
+
+def test_without_module_1_there_are_no_predictions_and_no_held_out_smears(setup):
+    none = Unavailable("two classes are needed")
+    found = module_training.predicted(setup, none, none)
+    assert isinstance(found, Unavailable) and found.reason == "module 1 cannot be trained: two classes are needed"
+    left = setup.folder / "models" / outside.FILE
+    left.parent.mkdir()
+    left.write_bytes(b"of an earlier training")
+    assert isinstance(module_training.hold_out(setup, none, found), Unavailable) and not left.exists()
+    assert module_training.counted(found) == found
+    assert module_training.lacking(none, none)[1] == ("Module 2 is unavailable: {reason}.", {"reason": none.reason})
+
+
+def test_the_testing_smears_are_kept_with_the_digest_of_the_weights(setup, monkeypatch):
+    trained = module_training.train(setup, MODULE_1, setup.profile.module_1)
+    cells = module_training.predicted(setup, trained, Unavailable("none"))
+    assert len(cells) == len(setup.data.manifest) and module_training.lacking(trained) == []
+    monkeypatch.setattr(outside, "MIN_PATIENTS", 99)
+    few = module_training.hold_out(setup, trained, cells)
+    assert "99 testing patients are needed" in few.reason and not (setup.folder / "models" / outside.FILE).exists()
+    monkeypatch.setattr(outside, "MIN_PATIENTS", 2)
+    kept = module_training.hold_out(setup, trained, cells)
+    model = ALNet.load(setup.folder)
+    assert kept.weights == model.settings["sha256"] == model.held_out.weights
+    tested = cells[cells["split"].eq("test")]
+    assert len(kept.smears) == tested["smear_id"].nunique() and kept.patients == tested["patient_id"].nunique()
+    nameless = module_training.hold_out(setup, trained, cells.assign(smear_known=False))
+    assert isinstance(nameless, Unavailable)

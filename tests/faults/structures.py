@@ -111,7 +111,7 @@ STRUCTURES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 }
 """Name -> what it makes of the manifest that has everything."""
 
-QUICKEST = ("one class", "external split alone")
+QUICKEST = ("one image", "one class to train on")
 """Those that every run of the tests looks at."""
 
 
@@ -285,7 +285,7 @@ def _shell() -> Iterator:
     InteractiveShell.clear_instance()
     settings = Config()
     settings.HistoryManager.enabled = False
-    settings.InteractiveShell.colors = "NoColor"
+    settings.InteractiveShell.colors = "nocolor"
     try:
         yield InteractiveShell.instance(config=settings)
     finally:

@@ -108,3 +108,15 @@ def test_a_recalibration_is_finite_where_the_share_separates_the_groups():
     )
     with pytest.raises(ValueError, match="without"):
         decision.fit_recalibration([True, True], [0.5, 0.6], [8, 8])
+
+
+@pytest.mark.parametrize(
+    ("reference", "share", "n_cells"),
+    [([1, 0, 1], [0, 1, 0.75], [3, 2, 4]), ([0, 1, 0, 1, 1], [1, 0, 0.75, 1, 0.75], [1, 3, 4, 1, 4])],
+)
+def test_a_recalibration_of_few_smears_settles(reference, share, n_cells):
+    """Newton's full steps go to and fro about these solutions for ever."""
+    found = decision.fit_recalibration(np.array(reference, bool), share, n_cells)
+    assert np.isfinite([found.intercept, found.slope]).all()
+    mean = found.probability(np.array(share), np.array(n_cells), found.prevalence).mean()
+    assert mean == pytest.approx(np.mean(reference), abs=1e-6)

@@ -12,7 +12,7 @@ from alnet_lib.core.outcomes import MissingArtefact, Unavailable
 from alnet_lib.core.vocabulary import MODULE_1_CLASSES
 from alnet_lib.paper.items import ITEMS
 from alnet_lib.paper.values import Result, Value
-from alnet_lib.workflow.run import CROSS_FITTED, MANIFEST, NOT_CROSS_FITTED, PREDICTIONS, Run
+from alnet_lib.workflow.run import CROSS_FITTED, MANIFEST, PREDICTIONS, Run, why_not
 
 NOTEBOOK = "04_smear_roc"
 
@@ -131,7 +131,10 @@ def test_the_marker_changes_with_the_results_and_with_nothing_else(run):
     ("notebook", "artefact"),
     [
         ("01_data_audit", MANIFEST),
-        *(("03_alnet_training", made) for made in (PREDICTIONS, CROSS_FITTED, NOT_CROSS_FITTED)),
+        *(
+            ("03_alnet_training", made)
+            for made in (PREDICTIONS, why_not(PREDICTIONS), CROSS_FITTED, why_not(CROSS_FITTED))
+        ),
     ],
 )
 def test_the_marker_changes_with_the_artefact_that_the_notebook_makes(run, notebook, artefact):
@@ -152,6 +155,11 @@ def test_predictions_come_back_and_what_is_missing_names_the_command(run, twin):
     pd.testing.assert_frame_equal(run.predictions(), cells)
     with pytest.raises(SchemaError, match="lacks the column `p1_blast`"):
         run.save_predictions(cells.drop(columns="p1_blast"))
+    pd.testing.assert_frame_equal(run.predictions(), cells)
+    reason = Unavailable("module 1 cannot be trained: “é”")
+    run.save_predictions(reason)
+    assert run.predictions() == reason and not (run.dir / PREDICTIONS).exists()
+    run.save_predictions(cells)
     pd.testing.assert_frame_equal(run.predictions(), cells)
 
 
