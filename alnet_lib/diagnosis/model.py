@@ -16,7 +16,6 @@ from alnet_lib.core.outcomes import MissingArtefact, Unavailable
 from alnet_lib.core.text import visible
 from alnet_lib.diagnosis import outside
 from alnet_lib.diagnosis.origin import NEVER_REAL, Origin
-from alnet_lib.diagnosis.outside import Distance, HeldOut
 from alnet_lib.diagnosis.prediction import add_probabilities
 from alnet_lib.diagnosis.tasks import MODULES, ModuleSpec
 from alnet_lib.diagnosis.verdict import MIN_CELLS, Diagnosis, Refused, decide
@@ -27,6 +26,7 @@ from alnet_lib.training.inference import features
 from alnet_lib.training.options import Options
 
 if TYPE_CHECKING:
+    from alnet_lib.diagnosis.outside import Distance, HeldOut
     from alnet_lib.networks.network import Network
 
 OneImage: TypeAlias = str | Path | Image.Image | np.ndarray

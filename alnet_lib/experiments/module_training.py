@@ -16,7 +16,6 @@ from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis import outside
 from alnet_lib.diagnosis.eligibility import known_smear
-from alnet_lib.diagnosis.outside import HeldOut
 from alnet_lib.diagnosis.prediction import predict_cells
 from alnet_lib.diagnosis.tasks import MODULE_1
 from alnet_lib.experiments.datasets import fit_and_validation, planned, validation_rows
@@ -28,6 +27,7 @@ from alnet_lib.training import fitting, inference
 
 if TYPE_CHECKING:
     from alnet_lib.core.profile import Profile, Training
+    from alnet_lib.diagnosis.outside import HeldOut
     from alnet_lib.diagnosis.tasks import ModuleSpec
     from alnet_lib.networks.network import Network
     from alnet_lib.training.data import Images

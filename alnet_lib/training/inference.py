@@ -109,8 +109,10 @@ def features(
             x = x.contiguous(memory_format=torch.channels_last)
             for block in network.blocks:
                 x = block(x)
-            timm = isinstance(body, TimmBody)
-            x = body.model.forward_head(x, pre_logits=True) if timm else torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
+            if isinstance(body, TimmBody):
+                x = body.model.forward_head(x, pre_logits=True)
+            else:
+                x = torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
             found.append(x.float().cpu().numpy())
     return np.concatenate(found) if found else np.empty((0, 0), np.float32)
 

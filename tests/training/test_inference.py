@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from alnet_lib.imaging.augmentation import to_float
 from alnet_lib.networks import storage
 from alnet_lib.networks.building import build
 from alnet_lib.training import device, inference
@@ -52,3 +53,21 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
     assert device.resolve_device("auto") == device.resolve_device("cpu") == "cpu"
     with pytest.raises(RuntimeError, match="torch sees none"):
         device.resolve_device("cuda")
+
+
+def test_features_are_means_and_maxima_of_the_last_block_in_the_order_of_the_rows(images):
+    net = network().eval()
+    rows = np.array([5, 2, 9])
+    found = inference.features(net, images.pixels, rows, OPTIONS, batch=2)
+    x = net.preprocessing(to_float(images.pixels[rows]))
+    for block in net.blocks:
+        x = block(x)
+    maps = x.detach().flatten(2)
+    assert np.allclose(found, np.concatenate([maps.mean(2), maps.amax(2)], 1), atol=1e-4)
+    assert inference.features(net, images.pixels, np.array([], int), OPTIONS).shape == (0, 0)
+
+
+def test_features_of_a_timm_model_are_what_its_classifier_gets(images):
+    net = build("convnext_atto", ("dark", "red"), 32).eval()
+    found = inference.features(net, images.pixels, np.arange(2), OPTIONS)
+    assert found.shape == (2, net.blocks[0].model.num_features) and np.isfinite(found).all()
