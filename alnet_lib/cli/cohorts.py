@@ -62,14 +62,13 @@ def cohort_build(
 ) -> None:
     """Write OUT/manifest.parquet (and the synthetic images), and print the counts."""
     from alnet_lib.cohorts import building
-    from alnet_lib.cohorts.manifest import CohortError
 
     try:
         cohort = building.build(
             name, out, data=data or None, fraction=fraction, seed=seed, split=split.value, manifest_only=manifest_only,
             allow_truncated=allow_truncated, progress=progress(name),
         )  # fmt: skip
-    except (CohortError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise fail(error) from error
     print(file=sys.stderr)
     _describe(cohort)
@@ -96,11 +95,11 @@ def _describe(cohort: manifest.Cohort) -> None:
 @app.command("describe")
 def cohort_describe(out: Annotated[Path, typer.Argument(help="Folder that `alnet cohort build` wrote.")]) -> None:
     """Count images, smears and patients by class and split."""
-    from alnet_lib.cohorts.manifest import Cohort, CohortError
+    from alnet_lib.cohorts.manifest import Cohort
 
     try:
         _describe(Cohort.load(out))
-    except (CohortError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise fail(error) from error
 
 
@@ -110,12 +109,12 @@ def cohort_validate(
     allow_truncated: AllowTruncated = False,
 ) -> None:
     """Report every problem of a manifest and its images at once, by row and file."""
-    from alnet_lib.cohorts.manifest import Cohort, CohortError
+    from alnet_lib.cohorts.manifest import Cohort
     from alnet_lib.cohorts.validation import validate
 
     try:
         problems = validate(Cohort.load(out), allow_truncated=allow_truncated)
-    except (CohortError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise fail(error) from error
     for problem in problems:
         print(visible(f"{problem.severity}: row {problem.row}, {problem.path}: {problem.what} {problem.fix}"))

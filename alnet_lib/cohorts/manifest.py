@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from alnet_lib.core.files import atomic_path, sha256, write_json
+from alnet_lib.core.integrity.reading import reading
 from alnet_lib.core.vocabulary import CELL_TYPES, LABELS, MANIFEST_COLUMNS
 from alnet_lib.imaging.decoding import CROP_COLUMNS, Crop
 
@@ -158,18 +159,22 @@ class Cohort:
         ------
         CohortError
             No cohort in the folder.
+        alnet_lib.core.integrity.reading.Damaged
+            One of its two files is not what was written; the message names it.
         """
         if not (out / "manifest.parquet").is_file() or not (out / "cohort.json").is_file():
             raise CohortError(f"{out} holds no cohort: `alnet cohort build NAME {out}` writes one")
-        about = json.loads((out / "cohort.json").read_text(encoding="utf-8"))
-        excluded = pd.DataFrame(about["excluded"]) if about["excluded"] else _no_exclusions()
-        return cls(
-            name=about["name"],
-            kind=about["kind"],
-            root=Path(about["root"]) if about["root"] else out,
-            manifest=pd.read_parquet(out / "manifest.parquet"),
-            citation=about["citation"],
-            licence=about["licence"],
-            notes=tuple(about["notes"]),
-            excluded=excluded,
-        )
+        with reading(out / "manifest.parquet") as file:
+            manifest = pd.read_parquet(file)
+        with reading(out / "cohort.json") as file:
+            about = json.loads(file.read_text(encoding="utf-8"))
+            return cls(
+                name=about["name"],
+                kind=about["kind"],
+                root=Path(about["root"]) if about["root"] else out,
+                manifest=manifest,
+                citation=about["citation"],
+                licence=about["licence"],
+                notes=tuple(about["notes"]),
+                excluded=pd.DataFrame(about["excluded"]) if about["excluded"] else _no_exclusions(),
+            )

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from alnet_lib.core.files import atomic_path
+from alnet_lib.core.integrity.reading import reading
 from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.core.vocabulary import CELL_GROUPS
 from alnet_lib.diagnosis.eligibility import eligible
@@ -322,9 +323,11 @@ def compare(setup: Setup, features: pd.DataFrame) -> pd.DataFrame | Unavailable:
 
 
 def saved(folder: Path) -> pd.DataFrame | Unavailable:
-    """What `compare` left in a setup's folder."""
-    rows = folder / ROWS
-    return pd.read_parquet(rows).set_index("method") if rows.is_file() else Unavailable("there was no comparison")
+    """What `compare` left in a setup's folder; `Damaged` where it is not what was written."""
+    if not (file := folder / ROWS).is_file():
+        return Unavailable("there was no comparison")
+    with reading(file):
+        return pd.read_parquet(file).set_index("method")
 
 
 @if_available

@@ -300,6 +300,8 @@ def extract(
 ) -> pd.DataFrame:
     """Compute the features of many images once; the result does not depend on the number of workers.
 
+    A damaged table is put aside and made again.
+
     Parameters
     ----------
     files : sequence of Path

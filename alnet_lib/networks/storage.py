@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from alnet_lib.core.files import atomic_path, write_json
 from alnet_lib.core.integrity.index import digest_of
+from alnet_lib.core.integrity.reading import Damaged, reading
 from alnet_lib.networks.building import build
 from alnet_lib.networks.network import Network, Preprocessing
 
@@ -109,7 +110,7 @@ def save_network(
 def load_network(path: Path) -> tuple[Network, dict[str, Any]]:
     """Read the network that `save_network` wrote, in evaluation mode on the CPU, and its description.
 
-    Nothing is used that does not fit: the description is checked against its schema, the weights against the digest in
+    Nothing is used that does not fit: the description is checked against its schema and the run's index, the weights against the digest in
     it. A description written before there were digests has no entry `sha256`; its weights are then checked only for
     their names, shapes, kinds of number and for values that are not finite.
 
@@ -145,13 +146,16 @@ def load_network(path: Path) -> tuple[Network, dict[str, Any]]:
 
 def _described(about: Path) -> dict[str, Any]:
     try:
-        text = about.read_text(encoding="utf-8")
+        with reading(about):
+            text = about.read_text(encoding="utf-8")
         _Description.model_validate_json(text)
         return json.loads(text)
     except ValidationError as error:
         found = [(".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors()]
         what = "; ".join(f"{where}: {message}" if where else message for where, message in found)
         raise DamagedModel(f"{about} is damaged: {what}") from error
+    except Damaged as error:
+        raise DamagedModel(str(error)) from error
     except (ValueError, RecursionError) as error:
         raise DamagedModel(f"{about} is damaged: {error}") from error
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from alnet_lib.core.integrity.reading import reading
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.evaluation.audit.shortcuts import SEEN
 from alnet_lib.workflow.recorder import read_items
@@ -73,5 +74,6 @@ def load(run_dir: Path) -> pd.DataFrame | Unavailable:
         if item["id"] == ITEM:
             if item["status"] != "reproduced":
                 return Unavailable(item["reason"])
-            return pd.read_csv(run_dir / "tables" / f"{ITEM}.csv")
+            with reading(run_dir / "tables" / f"{ITEM}.csv") as file:
+                return pd.read_csv(file)
     return Unavailable(f"notebook {AUDIT} has not measured the shortcut baselines")

@@ -13,6 +13,7 @@ import cv2
 import pandas as pd
 
 from alnet_lib.cohorts.manifest import Cohort
+from alnet_lib.core.integrity.reading import reading
 from alnet_lib.core.resources import cores
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.aggregation import MajorityAboveThreshold, vote
@@ -43,13 +44,20 @@ def contents(run_dir: Path) -> dict[str, Any] | None:
         site, diagnosis, verdict, correct, count and cells; a cell has source (a data address), reference, predicted,
         correct (None where the cell has no label of the five classes) and p, in [0, 1]. Only eligible cells are shown,
         as only they vote.
+
+    Raises
+    ------
+    alnet_lib.core.integrity.reading.Damaged
+        Cohort, provenance or predictions are not what was written; the message names the file.
     """
     predictions = run_dir / "predictions" / "cells.parquet"
     if not predictions.is_file() or not (run_dir / "cohort" / "manifest.parquet").is_file():
         return None
     cohort = Cohort.load(run_dir / "cohort")
-    profile = json.loads((run_dir / "provenance.json").read_text(encoding="utf-8"))["profile"]
-    cells = pd.read_parquet(predictions)
+    with reading(run_dir / "provenance.json") as file:
+        profile = json.loads(file.read_text(encoding="utf-8"))["profile"]
+    with reading(predictions) as file:
+        cells = pd.read_parquet(file)
     cells = cells[cells["split"].isin(["test", "external"]) & cells["eligible"]]
     if not len(cells):
         return None

@@ -140,8 +140,9 @@ class Run:
         MissingArtefact
             It has not been built.
         """
-        with reading(self.need(MANIFEST, AUDIT)), reading(self.need(ABOUT_COHORT, AUDIT)):
-            return Cohort.load(self.dir / COHORT_DIR)
+        self.need(MANIFEST, AUDIT)
+        self.need(ABOUT_COHORT, AUDIT)
+        return Cohort.load(self.dir / COHORT_DIR)
 
     def images(self, size: int = 0, crop: float = 0.0) -> CellImages:
         """Give the cohort's manifest and its pixels, uint8 (n, S, S, 3), decoded once and memory-mapped.

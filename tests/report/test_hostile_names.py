@@ -3,19 +3,14 @@
 import html
 import json
 import re
-import shutil
-import subprocess
-import threading
 from dataclasses import fields
-from html.parser import HTMLParser
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
-from typing import ClassVar
 
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from hostile import CHROMIUM, EVERY, HOSTILE, Page, listening, opened
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 
 from alnet_lib.cli import printing
@@ -31,60 +26,6 @@ from alnet_lib.paper.values import Result, Value
 from alnet_lib.report import explorer, gallery, rendering, safety, sentences
 from alnet_lib.workflow import provenance, recorder
 from alnet_lib.workflow.run import Run
-
-HOSTILE = [
-    "S<script>document.title='run'</script>",
-    "z<img src=x onerror=document.title='run'>.jpg",
-    "</td></table></main><svg onload=document.title='run'>",
-    "\"' autofocus onfocus=\"document.title='run'",
-    "[a](javascript:document.title='run')",
-    "](javascript:document.title='run')",
-    "![a](http://127.0.0.1/x.png)",
-    "http://example.org www.example.org a@example.org <http://example.org>",
-    "[/bold][red]x[/red] :smile:",
-    "{braces} {0} {x.__class__} }{",
-    "a & b &lt;i&gt; &#60;",
-    "`code` ``` ~~~",
-    "**bold** _italic_ ~~gone~~",
-    "1. one",
-    "- [ ] two",
-    "    four blanks",
-    "one\n\n# two\n\n- three\n\n    four\n---\n| a |\n|---|\n",
-    "$x$ $$y$$ \\(z\\) $\\nothing$",
-    "<!-- hidden -->",
-    "C:\\folder\\",
-    "\x1b[31m \u202egnp",
-]
-EVERY = " ".join(HOSTILE)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-class _Page(HTMLParser):
-    """Elements with their attributes, comments, and the text."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.words = [], []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_comment(self, data):
-        self.tags.append(("comment", {}))
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    @property
-    def shape(self):
-        """Elements and names of attributes; where a long name may wrap depends on the name."""
-        return [(tag, sorted(attributes)) for tag, attributes in self.tags if tag != "wbr"]
-
-    @property
-    def text(self):
-        return " ".join("".join(self.words).split())
 
 
 def _literal(name):
@@ -131,7 +72,7 @@ OUTPUTS = {
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("said", SENTENCES)
 def test_a_sentence_shows_what_others_wrote_literally(said, name):
-    shown, plain = (_Page(markdown2html_mistune(SENTENCES[said](each))) for each in (name, "plain"))
+    shown, plain = (Page(markdown2html_mistune(SENTENCES[said](each))) for each in (name, "plain"))
     assert shown.shape == plain.shape
     assert _literal(name) in shown.text
 
@@ -139,7 +80,7 @@ def test_a_sentence_shows_what_others_wrote_literally(said, name):
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("made", OUTPUTS)
 def test_tables_captions_and_reasons_show_what_others_wrote_literally(made, name):
-    shown, plain = (_Page(OUTPUTS[made](each).data) for each in (name, "plain"))
+    shown, plain = (Page(OUTPUTS[made](each).data) for each in (name, "plain"))
     assert shown.shape == plain.shape
     assert visible(name).replace("_", " ") in "".join(shown.words).replace("_", " ")
 
@@ -202,7 +143,7 @@ def test_no_page_has_an_element_or_attribute_that_others_wrote(tmp_path, monkeyp
     pages = _rendered(shown, EVERY, monkeypatch)
     assert [page.name for page in pages] == ["01_data_audit.html", "checklists.html", "gallery.html", "index.html"]
     for page, other in zip(pages, _rendered(plain, "plain", monkeypatch), strict=True):
-        found, expected = (_Page(path.read_text(encoding="utf-8")) for path in (page, other))
+        found, expected = (Page(path.read_text(encoding="utf-8")) for path in (page, other))
         coloured = [("span", ["class"])] if page.name.startswith("01") else []  # An escape code of a terminal: red.
         rest = [shape for shape in found.shape if shape not in coloured]
         assert rest == [shape for shape in expected.shape if shape not in coloured], page.name
@@ -225,7 +166,7 @@ REFRESH = '<meta http-equiv="refresh" content="0;url=http://127.0.0.1:PORT/m">'
 
 
 def test_the_sanitiser_keeps_what_shows_something_and_drops_what_acts():
-    page = _Page(safety.sanitised(UNSAFE + REFRESH))
+    page = Page(safety.sanitised(UNSAFE + REFRESH))
     assert {tag for tag, _ in page.tags} == {"p", "img", "a", "details", "summary"}
     assert ("p", {"id": "kept", "class": "k"}) in page.tags
     assert [a["src"] for tag, a in page.tags if tag == "img" and "src" in a] == [
@@ -242,7 +183,7 @@ def test_only_the_kits_own_script_and_style_are_allowed(tmp_path, monkeypatch):
     cells = [unsafe, nbformat.v4.new_code_cell("1", outputs=[script])]
     for path in _rendered(tmp_path, "plain", monkeypatch, cells):
         text = path.read_text(encoding="utf-8")
-        page = _Page(text)
+        page = Page(text)
         assert [tag for tag, _ in page.tags].count("script") == 1 and "document.title" not in text
         policy = next(a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
         assert text.index("Content-Security-Policy") < min(text.index("<style"), text.index("<script"))
@@ -251,38 +192,10 @@ def test_only_the_kits_own_script_and_style_are_allowed(tmp_path, monkeypatch):
         assert not any("style" in attributes for _, attributes in page.tags)
 
 
-class _Listener(BaseHTTPRequestHandler):
-    asked: ClassVar[list[str]] = []
-
-    def do_GET(self):
-        self.asked.append(self.path)
-        self.send_error(404)
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def listener():
-    _Listener.asked.clear()
-    with HTTPServer(("127.0.0.1", 0), _Listener) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_port, _Listener.asked
-        server.shutdown()
-
-
-def _opened(path, folder):
-    """The page as Chromium has it after its scripts ran."""
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    command = [
-        CHROMIUM,
-        *options,
-        f"--user-data-dir={folder}",
-        "--virtual-time-budget=2000",
-        "--dump-dom",
-        path.as_uri(),
-    ]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120, check=True).stdout
+    with listening() as served:
+        yield served
 
 
 @pytest.mark.slow
@@ -299,7 +212,7 @@ def test_nothing_runs_and_nothing_is_asked_for_in_a_browser(tmp_path, monkeypatc
     output = nbformat.v4.new_output("display_data", {"text/html": sent.replace("PORT", str(port))})
     unsafe = nbformat.v4.new_code_cell("1", outputs=[output])
     for path in _rendered(run, EVERY, monkeypatch, [unsafe]):
-        text = _opened(path, tmp_path / "browser")
+        text = opened(path, tmp_path / "browser")
         assert re.search(r"<title>([^<]*)", text)[1] != "run", path.name
         if path.name == "gallery.html":
             assert "1 cells in 1 smears" in text, "the kit's own script runs"

@@ -13,6 +13,7 @@ import torch
 
 from alnet_lib.core.code import code_hash
 from alnet_lib.core.files import atomic_path, sha256
+from alnet_lib.core.integrity.reading import kept
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.diagnosis.tasks import SIX_CLASSES
 from alnet_lib.experiments.preparation import Setup, begin
@@ -226,10 +227,8 @@ def of_start(setup: Setup, start: FrozenStart, rows: np.ndarray) -> np.ndarray:
     train = train if len(train) else rows
     known = sha256(data.content_hash, rows.tobytes(), train.tobytes(), repr(asked), code_hash(__name__))
     path = setup.folder / "transfer" / f"{key(start)}.npz"
-    if path.is_file():
-        with np.load(path) as kept:
-            if str(kept["key"]) == known:
-                return kept["values"]
+    if (saved := kept(path, _saved)) is not None and saved[0] == known:
+        return saved[1]
     fit_on = Images(data.pixels, train, np.zeros(len(train), np.int64), train, ("one", "other"))
     network = begin(profile, start.network, fit_on, name="frozen")
     line = setup.progress(f"{title(start)}, frozen, cells")
@@ -237,3 +236,8 @@ def of_start(setup: Setup, start: FrozenStart, rows: np.ndarray) -> np.ndarray:
     with atomic_path(path) as partial, open(partial, "wb") as file:
         np.savez(file, values=values, key=known)
     return values
+
+
+def _saved(path: Path) -> tuple[str, np.ndarray]:
+    with np.load(path) as content:
+        return str(content["key"]), content["values"]

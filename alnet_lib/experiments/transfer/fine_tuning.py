@@ -10,6 +10,7 @@ import pandas as pd
 
 from alnet_lib.core.code import code_hash
 from alnet_lib.core.files import atomic_path, sha256
+from alnet_lib.core.integrity.reading import kept
 from alnet_lib.diagnosis.tasks import ModuleSpec
 from alnet_lib.experiments import module_training
 from alnet_lib.experiments.attention_vote import FLOOR
@@ -104,7 +105,7 @@ class FineTuned:
         rows = self.cells["row"].to_numpy(np.int64)
         key = sha256(made, rows.tobytes(), origin.sha256, code_hash(__name__))[:16]
         path = setup.folder / "transfer" / f"{fold.name}.parquet"
-        if path.is_file() and (saved := pd.read_parquet(path))["key"].eq(key).all():
+        if (saved := kept(path, pd.read_parquet)) is not None and saved["key"].eq(key).all():
             return saved["log_odds"].to_numpy(float)
         network, options = module_training.fitted(setup, spec, images, self.settings, name=name, label=fold.name)
         log_odds = turned(network, setup.data.pixels[rows], options, batch=setup.profile.prediction_batch)

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from alnet_lib.core.files import atomic_path, sweep
+from alnet_lib.core.integrity.reading import reading
 
 FOLDER = "files"
 """In the report's folder; below it the files lie as they do in the run."""
@@ -29,6 +30,11 @@ def copied(run_dir: Path, out: Path, names: Iterable[str]) -> dict[str, str]:
     -------
     dict of str to str
         Name to address on a page of the report.
+
+    Raises
+    ------
+    alnet_lib.core.integrity.reading.Damaged
+        A file is not what was written.
     """
     known, home = {}, run_dir.resolve()
     for name in dict.fromkeys(names):
@@ -36,7 +42,7 @@ def copied(run_dir: Path, out: Path, names: Iterable[str]) -> dict[str, str]:
         if not source.is_file() or not source.is_relative_to(home):
             continue
         # Copies, not hard links: the run may write its files anew while someone reads the report.
-        with atomic_path(out / FOLDER / name) as temporary:
+        with reading(source), atomic_path(out / FOLDER / name) as temporary:
             shutil.copyfile(source, temporary)
         known[name] = quote(f"{FOLDER}/{name}")
     kept = {out / FOLDER / name for name in known}

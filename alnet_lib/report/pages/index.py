@@ -12,6 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from alnet_lib.cohorts.building import SOURCES
+from alnet_lib.core.integrity.reading import reading
 from alnet_lib.core.vocabulary import KINDS
 from alnet_lib.figures import display
 from alnet_lib.figures.tables import html_table
@@ -166,7 +167,8 @@ def _inline(run_dir: Path, item: Mapping[str, Any]) -> Markup | str:
     file = next((run_dir / name for name in item["files"] if name.endswith(".csv")), None)
     if item["kind"] != "table" or file is None or not file.is_file():
         return ""
-    frame = pd.read_csv(file)
+    with reading(file):
+        frame = pd.read_csv(file)
     frame.columns = ["" if str(column).startswith("Unnamed") else column for column in frame.columns]
     return Markup(html_table(frame, caption=item["caption"], index=False))
 
@@ -212,7 +214,8 @@ def _licences(run_dir: Path, about: Mapping[str, Any]) -> list[tuple[str, str]]:
     sources = str(about["cohort"]["name"]).split("+")
     images = "; ".join(f"{name}: {SOURCES[name].licence}" for name in sources if name in SOURCES)
     if not images and file.is_file():
-        images = json.loads(file.read_text(encoding="utf-8")).get("licence", "")
+        with reading(file):
+            images = json.loads(file.read_text(encoding="utf-8")).get("licence", "")
     kit = [("This kit, its tables, figures and pages", "MIT"), ("Images", images or "unknown")]
     if origins := about.get("starts"):
         each = [

@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 from nbconvert import HTMLExporter
 
+from alnet_lib.core.integrity.reading import reading
 from alnet_lib.report import safety
 
 FOUND = "What was found"
@@ -36,7 +37,8 @@ def executed(path: Path, sources: Path | None) -> nbformat.NotebookNode:
     NotebookNode
         With its outputs.
     """
-    notebook = nbformat.read(path, as_version=4)
+    with reading(path):
+        notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):
             # The report is handed on: the folders of the machine that made it are nobody's business.
