@@ -70,10 +70,10 @@ def test_truths_and_places_of_a_table_are_read_as_such(tmp_path):
     assert cohort.manifest["immature"].tolist() == [False, True, True]
     assert cohort.crops[0][0] == 12.5 and np.isnan(cohort.crops[1][0]) and np.isnan(cohort.crops[2][2])
     rows.assign(field_of_view="1,5").to_csv(tmp_path / "manifest.csv", index=False)
-    with pytest.raises(CohortError, match=r"column field_of_view holds numbers, not 1,5"):
+    with pytest.raises(CohortError, match=r"column field_of_view holds numbers, not `1,5` \(row \d+\)"):
         SOURCES["folder"].read(tmp_path)
     rows.assign(smear_known="perhaps").to_csv(tmp_path / "manifest.csv", index=False)
-    with pytest.raises(CohortError, match="column smear_known is true or false, not perhaps"):
+    with pytest.raises(CohortError, match=r"column smear_known is true or false, not `perhaps` \(row \d+\)"):
         SOURCES["folder"].read(tmp_path)
 
 

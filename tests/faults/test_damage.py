@@ -18,6 +18,7 @@ from alnet_lib.workflow import jobs, recorder
 from alnet_lib.workflow import reproduce as module
 from alnet_lib.workflow.damage import examination
 from alnet_lib.workflow.steps import AUDIT, COMPARISON, STEPS, TRAINING, marker
+from faults.damage import WAYS, damage
 
 UNIT = "comparison/vgg16-fold-1"
 
@@ -47,19 +48,6 @@ MADE_BY = {
     "parameters.yaml": "",
 }
 """Every kind of artefact -> what makes it again."""
-
-
-def _flipped(content):
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-
-
-WAYS = {
-    "truncated": lambda content: content[: len(content) // 2],
-    "emptied": lambda content: b"",
-    "zeroed": lambda content: bytes(len(content)),
-    "flipped": _flipped,
-}
 
 
 @pytest.fixture(scope="module")
@@ -102,17 +90,10 @@ def run(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "run")
 
 
-def _damage(path, way, *, keep_time=False):
-    stat = path.stat()
-    path.write_bytes(WAYS[way](path.read_bytes()))
-    if keep_time:
-        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-
-
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("path", MADE_BY)
 def test_what_is_damaged_is_named_put_aside_and_made_again_by_its_step(path, way, run):
-    _damage(run / path, way)
+    damage(run / path, way)
     found = examination.examine(run).findings
     assert found == (examination.Finding(path, "damaged", MADE_BY[path]),)
     again = examination.mend(run, found)
@@ -129,7 +110,7 @@ def test_what_is_damaged_is_named_put_aside_and_made_again_by_its_step(path, way
 
 @pytest.mark.parametrize("path", MADE_BY)
 def test_a_bit_that_flipped_under_the_same_time_is_found_by_verify(path, run):
-    _damage(run / path, "flipped", keep_time=True)
+    damage(run / path, "flipped", keep_time=True)
     assert [one.path for one in examination.examine(run, full=True).findings] == [path]
     done = alnet_here("verify", run)
     assert done.exit_code == 1 and path.rpartition("/")[2][:12] in done.output and "1 are damaged" in done.output
@@ -149,8 +130,8 @@ def test_what_is_missing_counts_once_its_step_has_finished(run):
 
 def test_reproduce_looks_before_it_starts(run, monkeypatch, capfd):
     monkeypatch.setattr(module, "_run", lambda command, run_dir, grace: 0)
-    _damage(run / "predictions/cells.parquet", "truncated")
-    _damage(run / "parameters.yaml", "zeroed")
+    damage(run / "predictions/cells.parquet", "truncated")
+    damage(run / "parameters.yaml", "zeroed")
     assert module.reproduce(run, cohort="synthetic", profile="smoke") == 0
     told = capfd.readouterr().err
     assert "predictions/cells.parquet is damaged" in told and f"made again by: {TRAINING}" in told
@@ -160,7 +141,7 @@ def test_reproduce_looks_before_it_starts(run, monkeypatch, capfd):
 def test_a_job_does_not_start_on_what_is_damaged(run, capfd):
     parameters = run.parent / "p.yaml"
     parameters.write_text(f"run_dir: {run}\ncohort: synthetic\nprofile: smoke\n")
-    _damage(run / "cohort/manifest.parquet", "flipped")
+    damage(run / "cohort/manifest.parquet", "flipped")
     executed = run / "notebooks" / "04_smear_roc.ipynb"
     assert jobs.main(["notebook", str(executed), "--parameters", str(parameters)]) == 1
     assert "manifest.parquet is damaged" in capfd.readouterr().err and not executed.exists()
@@ -168,7 +149,7 @@ def test_a_job_does_not_start_on_what_is_damaged(run, capfd):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_damaged_item_does_not_hinder_its_notebook_from_running_again(way, run, capsys):
-    _damage(run / "items/extra_table_x.json", way)
+    damage(run / "items/extra_table_x.json", way)
     with pytest.raises(Damaged, match="extra_table_x"):
         recorder.read_items(run)
     recorder.forget(run, TRAINING)
@@ -177,7 +158,7 @@ def test_a_damaged_item_does_not_hinder_its_notebook_from_running_again(way, run
 
 
 def test_a_damaged_item_of_another_notebook_is_made_again(run):
-    _damage(run / "items/extra_table_x.json", "truncated")
+    damage(run / "items/extra_table_x.json", "truncated")
     recorder.forget(run, AUDIT)
     assert not (run / marker(TRAINING)).exists() and not (run / "items/extra_table_x.json").exists()
 
@@ -185,8 +166,8 @@ def test_a_damaged_item_of_another_notebook_is_made_again(run):
 def test_a_run_without_digests_is_looked_at_all_the_same(run):
     (run / index.INDEX).unlink()
     assert examination.examine(run).findings == () and not (run / index.INDEX).exists()
-    _damage(run / "items/table_05.json", "truncated")
-    _damage(run / "cohort/manifest.parquet", "zeroed")
+    damage(run / "items/table_05.json", "truncated")
+    damage(run / "cohort/manifest.parquet", "zeroed")
     found = examination.examine(run).findings
     assert [(one.path, one.step) for one in found] == [
         ("cohort/manifest.parquet", AUDIT),
@@ -212,7 +193,7 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_training_begins_again(way, tm
     path = tmp_path / "models" / "module_1-aa.checkpoint"
     checkpoints.save(path, network, optimizer, scheduler, 7, [(7, 0.5, 0.1)])
     assert checkpoints.resume(path, network, optimizer, scheduler)[0] == 7
-    _damage(path, way, keep_time=True)
+    damage(path, way, keep_time=True)
     assert checkpoints.resume(path, network, optimizer, scheduler) == (0, [], 0.0)
     assert [file.name for file in path.parent.iterdir()] == [f"{path.name}.damaged"]
 
@@ -225,6 +206,6 @@ def test_damaged_pixels_are_decoded_again(way, tmp_path, monkeypatch):
     given = {"cache": tmp_path / "pixels", "content_hash": "x", "workers": 1}
     sound = np.array(pixels.pixel_array(["a", "b"], [(), ()], 8, **given))
     (file,) = (tmp_path / "pixels").glob("[!.]*")
-    _damage(file, way)
+    damage(file, way)
     assert np.array_equal(pixels.pixel_array(["a", "b"], [(), ()], 8, **given), sound)
     assert sorted(path.name for path in file.parent.glob("[!.]*")) == [file.name, f"{file.name}.damaged"]

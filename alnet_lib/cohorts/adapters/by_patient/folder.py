@@ -152,8 +152,7 @@ def _flags(words: pd.Series, where: str) -> pd.Series:
         .map(known)
     )
     if found.isna().any():
-        strange = ", ".join(sorted(set(words[found.isna()].astype(str)))[:5])
-        raise CohortError(f"{where} is true or false, not {strange}")
+        raise CohortError(f"{where} is true or false, not {_in_rows(words, found.isna())}")
     return found.astype(bool)
 
 
@@ -162,8 +161,14 @@ def _numbers(words: pd.Series, where: str) -> pd.Series:
     given = words.astype(object).where(words.notna() & words.ne(""), None)
     found = pd.to_numeric(given, errors="coerce").astype(float)
     if (wrong := given.notna() & found.isna()).any():
-        raise CohortError(f"{where} holds numbers, not {', '.join(sorted(set(given[wrong].astype(str)))[:5])}")
+        raise CohortError(f"{where} holds numbers, not {_in_rows(given, wrong)}")
     return found
+
+
+def _in_rows(words: pd.Series, wrong: pd.Series) -> str:
+    """The first five wrong words, each with its row, counted from 0 below the heading."""
+    listed = [f"`{str(words[row])[:60]}` (row {row})" for row in words.index[wrong][:5]]
+    return ", ".join(listed) + (f" and {wrong.sum() - 5:,} more" if wrong.sum() > 5 else "")
 
 
 def _from_folders(source: Source, root: Path) -> Cohort:
