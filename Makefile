@@ -4,21 +4,23 @@ COHORT  ?= synthetic
 DATA    ?=
 FAST    ?=
 CORES   ?=
+PARTS   ?=
 UV_VERSION := 0.13.9
 
 # What a user gives reaches the recipe through the environment, as it is: make would expand `$$` in it, and a quote in it
 # would end the shell's. `unexport`, since make expands what it passes on.
-unexport PROFILE COHORT DATA FAST CORES
+unexport PROFILE COHORT DATA FAST CORES PARTS
 export ALNET_PROFILE = $(value PROFILE)
 export ALNET_COHORT = $(value COHORT)
 export ALNET_DATA = $(value DATA)
 export ALNET_CORES = $(value CORES)
+export ALNET_PARTS = $(value PARTS)
 
 BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
 PYTHON ?= python3
 STAMP := .venv/.synced
 
-.PHONY: reproduce test lint docs lock clean-env
+.PHONY: reproduce test faults lint docs lock clean-env
 
 reproduce: $(STAMP)
 	$(BIN)/alnet reproduce "--cohort=$$ALNET_COHORT" "--profile=$$ALNET_PROFILE" \
@@ -31,6 +33,10 @@ test: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(if $(value FAST),-m 'not slow')
+
+# The campaign of faults (docs/reliability.md). PARTS="input pages" chooses among input, damage, disk, pages, cores, kill.
+faults: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python -m faults $${ALNET_PARTS:+"$$ALNET_PARTS"}
 
 lint: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -110,9 +110,9 @@ def save_network(
 def load_network(path: Path) -> tuple[Network, dict[str, Any]]:
     """Read the network that `save_network` wrote, in evaluation mode on the CPU, and its description.
 
-    Nothing is used that does not fit: the description is checked against its schema and the run's index, the weights against the digest in
-    it. A description written before there were digests has no entry `sha256`; its weights are then checked only for
-    their names, shapes, kinds of number and for values that are not finite.
+    Nothing is used that does not fit: the description is checked against its schema and the run's index of digests, the
+    weights against the digest in it. A description written before there were digests has no entry `sha256`; its weights
+    are then checked only for their names, shapes, kinds of number and for values that are not finite.
 
     Parameters
     ----------

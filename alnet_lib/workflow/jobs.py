@@ -86,7 +86,9 @@ class FollowedKernel(AsyncKernelManager):
 
 def _kernel(sockets: str, run_dir: str) -> Config:
     # A kernel on TCP can be listened to by others on a shared machine; Windows has no IPC transport. Sockets need a
-    # folder of their own: by default all kernels of a working directory share their names.
+    # folder of their own: by default all kernels of a working directory share their names. One port stays: ipykernel's
+    # IOPubThread binds one on 127.0.0.1 for the output of forked processes, and no setting turns that off. It takes in
+    # what begins with 16 bytes that only the kernel and its forks know, sends nothing, and runs nothing.
     if sys.platform == "win32":
         return Config()
     sockets_of = {"transport": "ipc", "ip": str(Path(sockets) / "kernel")}

@@ -98,17 +98,24 @@ def read_items(run_dir: Path) -> list[dict[str, Any]]:
     alnet_lib.core.integrity.reading.Damaged
         An item that is not what was written; the message names it.
     """
-    # What begins with a dot is being written, or was left by a killed run.
-    files = (run_dir / "items").glob("[!.]*.json")
-    items = [_item(file) for file in files]
+    items = [item for file in _item_files(run_dir) if (item := _item(file))]
     order = {id: position for position, id in enumerate(ITEMS)}
     return sorted(items, key=lambda item: (order.get(item["id"], len(order)), item["notebook"], item["id"]))
 
 
+def _item_files(run_dir: Path) -> list[Path]:
+    # What begins with a dot is being written, or was left by a killed run.
+    return sorted((run_dir / "items").glob("[!.]*.json"))
+
+
 def _item(file: Path) -> dict[str, Any]:
-    with reading(file):
-        item = json.loads(file.read_text(encoding="utf-8"))
-        return item | {key: item[key] for key in ("id", "notebook", "values", "files")}
+    """Read an item; empty where it has gone meanwhile: notebooks side by side forget theirs at the same time."""
+    try:
+        with reading(file):
+            item = json.loads(file.read_text(encoding="utf-8"))
+            return item | {key: item[key] for key in ("id", "notebook", "values", "files")}
+    except FileNotFoundError:
+        return {}
 
 
 def forget(run_dir: Path, notebook: str) -> None:
@@ -123,9 +130,9 @@ def forget(run_dir: Path, notebook: str) -> None:
     notebook : str
         Name without its ending.
     """
-    for file in (run_dir / "items").glob("[!.]*.json"):
+    for file in _item_files(run_dir):
         try:
-            if _item(file)["notebook"] == notebook:
+            if _item(file).get("notebook") == notebook:
                 index.remove(file)
         except Damaged as error:
             print(f"{error}\n{examination.put_aside_one(run_dir, file, at_work=notebook)}", file=sys.stderr)

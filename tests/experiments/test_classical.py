@@ -5,8 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from faults.damage import damage
 from sklearn.base import clone
 
+from alnet_lib.core.integrity import index
+from alnet_lib.core.integrity.reading import Damaged
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.profile import Classical
 from alnet_lib.experiments import classical, colour_and_size
@@ -99,6 +102,13 @@ def test_the_comparison_is_fitted_on_training_and_judged_on_testing_images(setup
     assert rows["patients"].eq(setup.data.manifest[test]["patient_id"].nunique()).all()
     saved = classical.saved(setup.folder)
     pd.testing.assert_frame_equal(saved.assign(testing=saved["testing"].map(list)), rows)
+    index.begin(setup.folder)
+    index.record(setup.folder / classical.ROWS)
+    whole = (setup.folder / classical.ROWS).read_bytes()
+    damage(setup.folder / classical.ROWS, "flipped", keep_time=True)
+    with pytest.raises(Damaged, match=r"rows\.parquet is damaged"):
+        classical.saved(setup.folder)
+    (setup.folder / classical.ROWS).write_bytes(whole)
     assert "testing" not in classical.listed(rows).frame
     accuracy = classical.accuracies(saved)["LDA"].scaled(100)
     assert rows.loc["LDA", ["accuracy", "low", "high"]].tolist() == [accuracy.estimate, accuracy.low, accuracy.high]

@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from faults.damage import damage
 from miniatures import benchmark
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
+from alnet_lib.core.integrity import index
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.profile import FrozenStart, Transfer
 from alnet_lib.experiments import module_training
@@ -265,6 +267,12 @@ def test_scores_of_a_fold_are_used_again_until_the_key_changes(over, trained):
     first = FineTuned(asked, cells, settings)(fold)["fine_tuned"]
     trained.clear()
     assert np.array_equal(FineTuned(asked, cells, settings)(fold)["fine_tuned"], first) and not trained
+    index.begin(asked.folder)
+    file = asked.folder / "transfer" / f"{fold.name}.parquet"
+    index.record(file)
+    damage(file, "flipped", keep_time=True)
+    FineTuned(asked, cells, settings)(fold)
+    assert trained and file.with_name(f"{file.name}.damaged").is_file(), "damaged scores are made again"
     changes = {
         "another rate": (asked, settings.model_copy(update={"lr_max": settings.lr_max * 2})),
         "other pictures": (replace(asked, data=replace(data, content_hash="another")), settings),

@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from faults.damage import WAYS, damage
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, f1_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
+from alnet_lib.core.integrity import index
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.profile import FrozenStart, Transfer
 from alnet_lib.diagnosis.tasks import SIX_CLASSES
@@ -69,6 +71,17 @@ def test_a_start_is_embedded_once_until_something_changes(seen, monkeypatch):
     assert len(calls) == 2
     rows = first.rows[[5, 2]]
     assert np.array_equal(first.of(RANDOM, rows), first.values[RANDOM][[5, 2]])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_damaged_embeddings_are_put_aside_and_made_again(seen, way):
+    index.begin(seen.folder)
+    (file,) = (seen.folder / "transfer").glob("*random.npz")
+    first = embeddings.embedded(seen, (RANDOM,)).values[RANDOM]
+    index.record(file)
+    damage(file, way, keep_time=True)
+    assert np.array_equal(embeddings.embedded(seen, (RANDOM,)).values[RANDOM], first)
+    assert file.with_name(f"{file.name}.damaged").is_file()
 
 
 def test_names_of_starts():

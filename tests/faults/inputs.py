@@ -38,7 +38,7 @@ def _good(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _told(result, *names: str) -> str:
+def told(result, *names: str) -> str:
     """Empty where a command worked, or ended with an error that says one of the names."""
     if isinstance(result.exception, SystemExit) and result.exit_code == 1:
         said = result.stderr
@@ -215,9 +215,9 @@ def built(work: Path, seed: int, number: int) -> str:
     way = WAYS[number % len(WAYS)]
     given, names = way(frame, folder, rng)
     result = alnet_here("cohort", "build", "folder", folder / "out", "--data", given)
-    if (failure := _told(result, *names)) or result.exit_code:
+    if (failure := told(result, *names)) or result.exit_code:
         return failure and f"{way.__name__}: {failure}"
-    failure = _told(alnet_here("cohort", "describe", folder / "out"), "out")
+    failure = told(alnet_here("cohort", "describe", folder / "out"), "out")
     return failure and f"{way.__name__}, describe: {failure}"
 
 
@@ -261,7 +261,7 @@ def diagnosed(work: Path, seed: int, number: int) -> str:
         alone = file.name == "module_2.safetensors" and not file.is_file()
         if result.exit_code == 0 and not alone and (not file.is_file() or file.read_bytes() != before):
             return f"a changed {file.name} was used in silence"
-        return _told(result, file.name, file.stem)
+        return told(result, file.name, file.stem)
     spoilt = sorted(smear.iterdir())
     for file in spoilt[: int(rng.integers(1, len(spoilt) + 1))]:
         spoil(file, rng)
@@ -275,7 +275,7 @@ def diagnosed(work: Path, seed: int, number: int) -> str:
         case 3:
             (smear / "loop").symlink_to(smear)
     result = alnet_here("diagnose", smear, "--model", run, *few, *(["--json"] if rng.random() < 0.3 else []))
-    return _told(result, smear.name, str(smear))
+    return told(result, smear.name, str(smear))
 
 
 def campaign(work: Path, seed: int, share: float = 1.0, *, apart: bool = True) -> list[Tally]:

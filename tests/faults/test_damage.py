@@ -9,10 +9,15 @@ import pytest
 import torch
 from command import alnet_here
 
+from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.core.files import atomic_path, write_json, write_text
 from alnet_lib.core.integrity import index
 from alnet_lib.core.integrity.reading import Damaged
-from alnet_lib.imaging import pixels
+from alnet_lib.core.vocabulary import MANIFEST_COLUMNS, MODULE_1_CLASSES
+from alnet_lib.imaging import handcrafted, pixels
+from alnet_lib.networks import storage
+from alnet_lib.networks.building import build
+from alnet_lib.report.pages import files
 from alnet_lib.training import checkpoints
 from alnet_lib.workflow import jobs, recorder
 from alnet_lib.workflow import reproduce as module
@@ -209,3 +214,64 @@ def test_damaged_pixels_are_decoded_again(way, tmp_path, monkeypatch):
     damage(file, way)
     assert np.array_equal(pixels.pixel_array(["a", "b"], [(), ()], 8, **given), sound)
     assert sorted(path.name for path in file.parent.glob("[!.]*")) == [file.name, f"{file.name}.damaged"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_damaged_features_are_extracted_again(way, tmp_path, monkeypatch):
+    index.begin(tmp_path)
+    monkeypatch.setattr(handcrafted, "_described", lambda files, *_: pd.DataFrame({"a": range(len(files))}))
+    given = {"content_hash": "x", "cache": tmp_path / "features", "workers": 1}
+    sound = handcrafted.extract(["a", "b"], [(), ()], **given)
+    (file,) = (tmp_path / "features").glob("[!.]*")
+    damage(file, way, keep_time=True)
+    pd.testing.assert_frame_equal(handcrafted.extract(["a", "b"], [(), ()], **given), sound)
+    assert (tmp_path / "features" / f"{file.name}.damaged").is_file()
+
+
+@pytest.mark.parametrize("file", ["manifest.parquet", "cohort.json"])
+def test_a_damaged_cohort_is_named_by_whatever_reads_it(file, tmp_path):
+    index.begin(tmp_path)
+    rows = pd.DataFrame({name: ["x"] for name in MANIFEST_COLUMNS})
+    Cohort("x", "private", tmp_path, rows).save(tmp_path)
+    Cohort.load(tmp_path)
+    damage(tmp_path / file, "flipped", keep_time=True)
+    with pytest.raises(Damaged, match=file):
+        Cohort.load(tmp_path)
+    for command in ("describe", "validate"):
+        done = alnet_here("cohort", command, tmp_path)
+        assert done.exit_code == 1 and file in done.stderr and isinstance(done.exception, SystemExit)
+
+
+def test_a_cohort_without_digests_that_cannot_be_read_ends_in_one_line(tmp_path):
+    (tmp_path / "manifest.parquet").write_bytes(b"x")
+    (tmp_path / "cohort.json").write_text("{")
+    done = alnet_here("cohort", "describe", tmp_path)
+    assert done.exit_code == 1 and "manifest.parquet is damaged" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["module_1.safetensors", "module_1.json"])
+def test_a_bit_that_flipped_in_a_model_is_found_by_what_reads_it(name, tmp_path):
+    index.begin(tmp_path)
+    network = build("resnet_miniature", MODULE_1_CLASSES, 32)
+    weights = tmp_path / "models" / "module_1.safetensors"
+    storage.save_network(network, weights, {"threshold": 0.5})
+    storage.load_network(weights)
+    about = weights.with_suffix(".json")
+    if name.endswith("json"):
+        stat = about.stat()
+        about.write_text(about.read_text().replace('"threshold": 0.5', '"threshold": 0.7'))
+        os.utime(about, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    else:
+        damage(weights, "flipped", keep_time=True)
+    with pytest.raises(storage.DamagedModel, match=name):
+        storage.load_network(weights)
+
+
+@pytest.mark.parametrize("path", ["tables/table_01.csv", "figures/figure_01.png"])
+def test_the_report_copies_nothing_that_is_damaged(path, tmp_path):
+    index.begin(tmp_path)
+    write_text(tmp_path / path, "some content")
+    damage(tmp_path / path, "flipped", keep_time=True)
+    with pytest.raises(Damaged, match=path.rpartition("/")[2]):
+        files.copied(tmp_path, tmp_path / "report", [path])
+    assert not list((tmp_path / "report").rglob("*.csv"))

@@ -2,7 +2,10 @@
 
 import pandas as pd
 import pytest
+from faults.damage import damage
 
+from alnet_lib.core.integrity import index
+from alnet_lib.core.integrity.reading import Damaged
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.paper.values import Value
 from alnet_lib.report import cautions
@@ -46,3 +49,13 @@ def test_what_was_not_measured_is_unavailable_with_its_reason(tmp_path):
     assert isinstance(cautions.load(tmp_path), Unavailable) and not cautions.caution(tmp_path)
     _run(tmp_path, ["source"], [True], status="unavailable")
     assert cautions.load(tmp_path).reason == "too few"
+
+
+def test_a_damaged_table_of_baselines_is_named(tmp_path):
+    _run(tmp_path, ["source"], [True])
+    table = tmp_path / "tables" / f"{cautions.ITEM}.csv"
+    index.begin(tmp_path)
+    index.record(table)
+    damage(table, "flipped", keep_time=True)
+    with pytest.raises(Damaged, match=table.name):
+        cautions.caution(tmp_path)

@@ -80,7 +80,10 @@ def _mapping(root: Path) -> dict[str, str]:
     file = root / MAPPING_FILE
     if not file.is_file():
         return {}
-    frame = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    try:
+        frame = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except ValueError as error:
+        raise CohortError(f"{file} cannot be read as a mapping: {' '.join(str(error).split())}") from error
     if missing := [column for column in ("name", "cell_type") if column not in frame]:
         raise CohortError(f"{file} lacks the columns {', '.join(missing)}")
     if strange := sorted(set(frame["cell_type"]) - {*CELL_TYPES, ""}):
