@@ -125,3 +125,12 @@ def test_a_manifest_that_is_no_table_is_named(content, tmp_path):
     (tmp_path / "manifest.csv").write_text(content)
     with pytest.raises(CohortError, match=r"manifest\.csv"):
         building.read("folder", tmp_path)
+
+
+def test_a_mapping_that_cannot_be_read_is_named(tmp_path):
+    rows = {"path": ["a.png"], "cell_type": ["x"], "smear_id": ["1"], "diagnosis": ["control"]}
+    pd.DataFrame(rows).to_csv(tmp_path / "manifest.csv", index=False)
+    for content in (b"name,cell_type\nx\xff,monocyte", b""):
+        (tmp_path / "mapping.csv").write_bytes(content)
+        with pytest.raises(CohortError, match=r"mapping\.csv cannot be read"):
+            SOURCES["folder"].read(tmp_path)

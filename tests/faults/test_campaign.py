@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from command import alnet_here
 from hostile import HOSTILE
 
 from faults import __main__ as program

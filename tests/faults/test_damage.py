@@ -275,3 +275,10 @@ def test_the_report_copies_nothing_that_is_damaged(path, tmp_path):
     with pytest.raises(Damaged, match=path.rpartition("/")[2]):
         files.copied(tmp_path, tmp_path / "report", [path])
     assert not list((tmp_path / "report").rglob("*.csv"))
+
+
+def test_an_item_that_another_notebook_removes_meanwhile_has_gone(run, monkeypatch):
+    real = recorder.reading
+    monkeypatch.setattr(recorder, "reading", lambda file: file.unlink(missing_ok=True) or real(file))
+    recorder.forget(run, TRAINING)
+    assert recorder.read_items(run) == []
