@@ -11,6 +11,7 @@ import yaml
 from hostile import CHROMIUM, HOSTILE, Page, listening, opened
 
 from alnet_lib.cohorts import building
+from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.core.resources import PROFILES_DIR
 from faults import runs
 from faults.tally import Tally
@@ -35,26 +36,23 @@ def as_file_name(name: str) -> str:
     return name.replace("/", "\N{DIVISION SLASH}").replace("\0", "").encode()[:MOST].decode(errors="ignore")
 
 
-def cohort(folder: Path, drawn: Path, names: list[str], *, fraction: float = 0.004) -> Path:
-    """Draw a small synthetic cohort, and write it as a user's manifest in which every free text is hostile.
+def cohort(folder: Path, source: Cohort, names: list[str]) -> Path:
+    """Write a cohort as a user's manifest in which every free text is hostile.
 
     Parameters
     ----------
     folder : Path
         Where pictures, manifest.csv and mapping.csv go.
-    drawn : Path
-        Where the synthetic cohort is drawn.
+    source : Cohort
+        A small one.
     names : list of str
         The hostile texts; an ID is one of them and a number.
-    fraction : float
-        Of the synthetic cohort.
 
     Returns
     -------
     Path
         The manifest.
     """
-    source = building.build("synthetic", drawn, fraction=fraction, workers=1)
     frame = source.manifest[["path", "cell_type", "smear_id", "patient_id", "site", "diagnosis", "split"]].copy()
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -121,7 +119,8 @@ def campaign(work: Path, seed: int, *, few: bool = False) -> list[Tally]:
     shutil.rmtree(folder, ignore_errors=True)
     with listening() as (port, asked):
         names = list(np.random.default_rng(seed).permutation(_hostile(port)))
-        manifest = cohort(folder / as_file_name(names[0]), folder / "drawn", names)
+        drawn = building.build("synthetic", folder / "drawn", fraction=0.004, workers=1)
+        manifest = cohort(folder / as_file_name(names[0]), drawn, names)
         run = folder / as_file_name(names[1])
         options = ["--cohort=folder", f"--data={manifest}", *(["--until=01"] if few else [])]
         done = runs.finished(run, *options, profile=profile(folder, names[2]))

@@ -1,6 +1,7 @@
 """What was tried, handled and failed; and trying many cases in a process that may hang, die or swell."""
 
 import multiprocessing
+import os
 import resource
 import sys
 import time
@@ -114,6 +115,8 @@ def each(tally: Tally, case: Callable[[int], str], numbers: Iterable[int], *, ap
 
 
 def _serve(case: Callable[[int], str], pipe) -> None:
+    # The libraries for images write a line about most damaged files.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     while (number := pipe.recv()) is not None:
         try:
             failure = case(number)

@@ -36,8 +36,8 @@ def test_the_same_seed_gives_the_same_changes():
     assert one == two != images.SEEDS[0]
 
 
-def test_a_hostile_cohort_is_one_that_works(tmp_path):
-    manifest = pages.cohort(tmp_path / "data", tmp_path / "drawn", HOSTILE)
+def test_a_hostile_cohort_is_one_that_works(twin, tmp_path):
+    manifest = pages.cohort(tmp_path / "data", twin, HOSTILE)
     done = alnet_here("cohort", "build", "folder", tmp_path / "out", "--data", manifest)
     assert inputs.told(done) == "" and done.exit_code == 0 and (tmp_path / "out" / "manifest.parquet").is_file()
 
