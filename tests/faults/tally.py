@@ -112,6 +112,7 @@ def each(tally: Tally, case: Callable[[int], str], numbers: Iterable[int], *, ap
         own.send(None)
         process.join(30)
         process.kill()
+        process.join()
 
 
 def _serve(case: Callable[[int], str], pipe) -> None:

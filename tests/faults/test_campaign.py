@@ -47,6 +47,7 @@ def test_a_hostile_cohort_is_one_that_works(twin, tmp_path):
     [
         "<script>1</script><script>2</script>",
         "<p onclick=x>",
+        "<form action=x>",
         "<iframe>",
         "<img src=http://x>",
         "<a href=javascript:x>",
