@@ -13,12 +13,14 @@ from faults import images, inputs, pages
 from faults.tally import Tally, each
 
 
+@pytest.mark.slow
 def test_changed_manifests_and_folders_are_named_or_work(tmp_path):
     line = Tally("input")
     each(line, functools.partial(inputs.built, tmp_path, 3), range(24), apart=False)
     assert line.tried == 24 and not line.failures
 
 
+@pytest.mark.slow
 def test_changed_smears_and_models_are_named_or_work(tmp_path):
     line = Tally("diagnose")
     each(line, functools.partial(inputs.diagnosed, tmp_path, 3), range(8), apart=False)
@@ -36,6 +38,7 @@ def test_the_same_seed_gives_the_same_changes():
     assert one == two != images.SEEDS[0]
 
 
+@pytest.mark.slow
 def test_a_hostile_cohort_is_one_that_works(twin, tmp_path):
     manifest = pages.cohort(tmp_path / "data", twin, HOSTILE)
     done = alnet_here("cohort", "build", "folder", tmp_path / "out", "--data", manifest)
