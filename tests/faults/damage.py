@@ -82,7 +82,7 @@ def _readers(run: Path) -> dict[str, Callable[[], object]]:
         "cohort/manifest.parquet": own.cohort,
         "cohort/cohort.json": own.cohort,
         "predictions/cells.parquet": own.predictions,
-        "predictions/cross_fitted.parquet": own.cross_fitted,
+        first("predictions/*cross_fitted*"): own.cross_fitted,
         "models/module_1.safetensors": lambda: storage.load_network(run / "models/module_1.safetensors"),
         "models/module_1.json": lambda: ALNet.load(run),
         "models/module_2.json": lambda: ALNet.load(run),
