@@ -1,6 +1,7 @@
 """Cohorts of odd structures go through every notebook: each item is there, or says why not."""
 
 import pytest
+
 from faults import structures
 
 
