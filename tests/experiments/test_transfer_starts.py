@@ -76,8 +76,8 @@ def test_a_start_is_embedded_once_until_something_changes(seen, monkeypatch):
 @pytest.mark.parametrize("way", WAYS)
 def test_damaged_embeddings_are_put_aside_and_made_again(seen, way):
     index.begin(seen.folder)
-    (file,) = (seen.folder / "transfer").glob("*random.npz")
     first = embeddings.embedded(seen, (RANDOM,)).values[RANDOM]
+    (file,) = (seen.folder / "transfer").glob("*random.npz")
     index.record(file)
     damage(file, way, keep_time=True)
     assert np.array_equal(embeddings.embedded(seen, (RANDOM,)).values[RANDOM], first)
