@@ -100,8 +100,8 @@ def vote_bars(votes: pd.DataFrame | Result, classes: Sequence[str] = MODULE_1_CL
         axes.axhline(0.5, color="0.25", lw=0.8, ls=":")
         axes.set(ylabel="share of cells", xlabel="smears", xlim=(-0.5, len(order) - 0.5), ylim=(0, 1.12), xticks=[])
         axes.legend(ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.08))
-        counts = order["diagnosis"].value_counts().to_dict()
-        figure.alt = f"Shares of cell classes in each of {len(order)} smears, by diagnosis: {counts}."
+        counts = ", ".join(f"{count} {name}" for name, count in order["diagnosis"].value_counts().items())
+        figure.alt = f"Bars of the shares of cell classes in each of {len(order)} smears, by diagnosis: {counts}."
     return figure
 
 

@@ -252,8 +252,10 @@ def _montage(
                     axes.set_ylabel(textwrap.fill(name, 13, break_long_words=False))
                 if r == 0 and c < len(columns):
                     axes.set_title(columns[c])
-        described = "; ".join(f"{name}: {len(pictures)} pictures" for name, pictures in rows.items())
-        figure.alt = f"Pictures of cells. {described}" + (f". Columns: {', '.join(columns)}." if columns else ".")
+        named = [(" ".join(name.replace("\u200b", "").split()), len(pictures)) for name, pictures in rows.items()]
+        described = "; ".join(f"{name}, {count} picture{'' if count == 1 else 's'}" for name, count in named)
+        headed = f" Columns from left to right: {', '.join(columns)}." if columns else ""
+        figure.alt = f"Pictures of cells in rows, from top to bottom: {described}.{headed}"
     return figure
 
 

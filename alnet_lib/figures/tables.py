@@ -81,15 +81,16 @@ def html_table(
     parts = [f'<table class="data"{anchor}><caption>{for_html(caption)}</caption><thead><tr>']
     numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
     names = [*(_index_names(frame.index) if index else []), *(_joined(column) for column in frame.columns)]
-    heads = [False] * (len(names) - len(numeric)) + numeric
+    aligned = [False] * (len(names) - len(numeric)) + numeric
     parts += [
-        f'<th scope="col"{_NUMBER * is_number}>{for_html(name.replace("_", " "))}</th>'
-        for name, is_number in zip(names, heads, strict=True)
+        f'<th scope="col"{_NUMBER * is_number}>{for_html(name.replace("_", " "))}</th>' if name else "<td></td>"
+        for name, is_number in zip(names, aligned, strict=True)
     ]
     rows, first = [], []
     for label, row in zip(frame.index, frame.itertuples(index=False), strict=True):
         levels = (label if isinstance(label, tuple) else (label,)) if index else ()
-        cells = [f'<th scope="row">{for_html(text(level))}</th>' for level in levels]
+        heads = map(text, levels)
+        cells = [f'<th scope="row">{for_html(head)}</th>' if head else "<td></td>" for head in heads]
         cells += [
             f"<td{_NUMBER * (is_number or _is_number(value))}>{_breakable(text(value))}</td>"
             for value, is_number in zip(row, numeric, strict=True)
@@ -152,4 +153,4 @@ def show_table(
     if isinstance(frame, Unavailable):
         return HTML(table)
     label = for_html(_captioned(frame, caption))
-    return HTML(f'<div class="table-scroll" tabindex="0" role="region" aria-label="{label}">{table}</div>')
+    return HTML(f'<section class="table-scroll" tabindex="0" aria-label="{label}">{table}</section>')

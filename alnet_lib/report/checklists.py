@@ -297,7 +297,7 @@ entries: {% for by, count in guide.counts.items() %}{{ by }} {{ count }}{{ ', ' 
 <a href="files/checklists/{{ guide.name }}.csv">CSV</a></p>
 <p>Read: {{ guide.read }}. Left out: {% for part in guide.left_out %}{{ part.number }}: {{ part.why }}{{
 '; ' if not loop.last }}{% else %}nothing{% endfor %}.</p>
-<div class="table-scroll" tabindex="0" role="region" aria-label="{{ guide.guideline }}"><table class="data">
+<section class="table-scroll" tabindex="0" aria-label="{{ guide.guideline }}"><table class="data">
 <caption>{{ guide.guideline }} ({{ guide.year }}, DOI {{ guide.doi }}), answered by this run or left to the
 author.</caption>
 <colgroup>{% for width in (6, 24, 12, 40, 18) %}<col class="w{{ width }}">{% endfor %}</colgroup>
@@ -309,5 +309,5 @@ author.</caption>
 <td>{% for answer in row.answers %}{% if answer.link %}<a href="{{ answer.link }}">{{ answer.text }}</a>{% else %}{{
 answer.text }}{% endif %}{{ '' if loop.last else '<br>'|safe }}{% else %}author{% endfor %}</td>
 <td>{{ row.remains }}</td></tr>
-{% endfor %}</tbody></table></div>
+{% endfor %}</tbody></table></section>
 {% endfor %}"""

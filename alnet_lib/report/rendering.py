@@ -131,9 +131,11 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
             about=about,
             seconds=page.seconds,
         )
-        write_text(out / page.file, text)
+        write_text(out / page.file, _TRAILING.sub("", text))
     return out / "index.html"
 
+
+_TRAILING = re.compile(r"[ \t]+$", flags=re.MULTILINE)
 
 PLOT = '<div id="forest-plot"></div>'
 """Where the forest plot comes to stand on the first page."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +21,12 @@ FOUND = "What was found"
 _HEADING = re.compile(r"<h([1-4])>(.*?)</h\1>", flags=re.DOTALL)
 _FOLDERS = re.compile(r"^(data|run_dir) = .+$", flags=re.MULTILINE)
 _PICTURE = re.compile(r'(<figure id="(\w+)"><img [^>]*?src=")data:image/png;base64,([^"]+)"')
+_CELL_ID = re.compile(r' id="cell-id=[^"]*"')
+_SHOWN = re.compile(
+    r'<figure id="(?P<figure>\w+)">.*?</figure>'
+    r'|<table class="data" id="(?P<table>\w+)">.*?</table></(?:div|section)>',
+    flags=re.DOTALL,
+)
 
 
 def executed(path: Path, sources: Path | None) -> nbformat.NotebookNode:
@@ -90,12 +97,44 @@ def body(notebook: nbformat.NotebookNode, run_dir: Path, files: Mapping[str, str
     text = _HEADING.sub(lambda m: f'<h{m[1]} id="{_slug(m[2])}">{m[2]}</h{m[1]}>', text)
 
     def beside(match: re.Match[str]) -> str:
-        name = f"figures/{match[2]}.png"
+        name, png = f"figures/{match[2]}.png", base64.b64decode(match[3])
         # Of an item whose notebook ran again only the newer picture is in the run's folder.
-        same = name in files and base64.b64decode(match[3]) == (run_dir / name).read_bytes()
-        return f'{match[1]}{files[name]}"' if same else match[0]
+        same = name in files and png == (run_dir / name).read_bytes()
+        return (f'{match[1]}{files[name]}"' if same else match[0]) + size(png)
 
-    return _PICTURE.sub(beside, text)
+    def leading(match: re.Match[str]) -> str:
+        id = match["figure"] or match["table"]
+        known = [(ending.upper(), files.get(f"{folder}s/{id}.{ending}")) for folder, ending in _FILES]
+        links = [f'<a href="{address}">{ending}</a>' for ending, address in known if address]
+        return match[0] + (f'<p class="files">{" · ".join(links)}</p>' if links else "")
+
+    # nbconvert gives each cell an id with a sign that is not allowed in one, and nothing leads there.
+    return _SHOWN.sub(leading, _PICTURE.sub(beside, _CELL_ID.sub("", text)))
+
+
+_FILES = (("table", "csv"), ("figure", "svg"), ("figure", "png"))
+_SCALE = 0.46
+"""CSS pixels a pixel of a picture: one that is 180 mm wide at 300 dpi fills the column of text, and letters are of one
+size on all."""
+
+
+def size(png: bytes) -> str:
+    """Give the attributes that show all figures at one scale.
+
+    Parameters
+    ----------
+    png : bytes
+        A figure, at 300 dpi.
+
+    Returns
+    -------
+    str
+        ` width="..." height="..."`; nothing where it is no PNG.
+    """
+    if png[:8] != b"\x89PNG\r\n\x1a\n":
+        return ""
+    width, height = (round(_SCALE * side) for side in struct.unpack(">II", png[16:24]))
+    return f' width="{max(width, 1)}" height="{max(height, 1)}"'
 
 
 def findings_first(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -8,7 +8,7 @@ function leading(text) {
 document.querySelectorAll("table.data thead th").forEach((head) => {
   const button = document.createElement("button");
   button.type = "button";
-  button.textContent = head.textContent || "row";
+  button.textContent = head.textContent;
   head.replaceChildren(button);
   button.addEventListener("click", () => {
     const table = head.closest("table"), body = table.tBodies[0];
