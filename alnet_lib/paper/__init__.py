@@ -12,11 +12,12 @@ from alnet_lib.paper.items import ITEMS
 from alnet_lib.paper.printed import decimals, open_points, published, record, table
 from alnet_lib.paper.scorecard import above_most_frequent, by_verdict, compare, coverage, scorecard
 from alnet_lib.paper.systems import literature, table_10
-from alnet_lib.paper.wording import in_words, main_numbers, measured, readable
+from alnet_lib.paper.wording import amount, in_words, main_numbers, measured, part_in_words, readable
 
 __all__ = [
     "ITEMS",
     "above_most_frequent",
+    "amount",
     "audit",
     "by_verdict",
     "compare",
@@ -28,6 +29,7 @@ __all__ = [
     "main_numbers",
     "measured",
     "open_points",
+    "part_in_words",
     "published",
     "readable",
     "recomputed",

@@ -52,7 +52,14 @@ OTHER_COHORT = {
     "public": "other patients than the paper's are no evidence about the paper",
 }
 
+BY_DESIGN = "the synthetic cohort is built from the printed composition"
+
 OWN_COHORT = "evidence about the paper only where this is the paper's own cohort"
+
+ABOUT = {
+    "cohort": "composition", "result": "results", "time": "times", "protocol": "settings", "other": "other studies",
+}  # fmt: skip
+"""The record's `about` -> its name for readers."""
 
 _WHY_NOT = {"other": "a number of another study", "protocol": "a setting, see the profile and the open points"}
 
@@ -156,7 +163,7 @@ def _compared(
 def _judge(near: str, width: float | None, kind: str, unit: str, about: str, n_patients: int | None) -> tuple[str, str]:
     """Verdict and reason, the strongest reason first."""
     if kind == "synthetic" and about == "cohort":
-        return "by design", "the synthetic cohort is built from the printed composition"
+        return "by design", BY_DESIGN
     if kind in OTHER_COHORT:
         return "uninformative", OTHER_COHORT[kind]
     if about == "time":
@@ -338,10 +345,8 @@ def by_verdict(card: pd.DataFrame) -> pd.DataFrame:
         Index VERDICTS and `together`; columns `composition`, `results`, `times`, `settings`, `other studies`,
         `together`.
     """
-    names = {"cohort": "composition", "result": "results", "time": "times", "protocol": "settings",
-             "other": "other studies"}  # fmt: skip
-    frame = pd.crosstab(card["verdict"], card["about"]).reindex(index=list(VERDICTS), columns=list(names), fill_value=0)
-    frame = frame.rename(columns=names).rename_axis(index="verdict", columns=None)
+    frame = pd.crosstab(card["verdict"], card["about"]).reindex(index=list(VERDICTS), columns=list(ABOUT), fill_value=0)
+    frame = frame.rename(columns=ABOUT).rename_axis(index="verdict", columns=None)
     frame["together"] = frame.sum(axis=1)
     frame.loc["together"] = frame.sum()
     return frame

@@ -60,13 +60,14 @@ def in_words(place: str, row: str, column: str) -> str:
         `section 3.2: module 1, accuracy`.
     """
     parts = [part for part in (*row.split("."), column) if part and not _PLACES.fullmatch(part)]
-    words = [_word(part) for part in parts]
+    words = [part_in_words(part) for part in parts]
     if place in _CONFUSION and len(words) > 1:
         words = [f"{words[0]} predicted as {words[1]}", *words[2:]]
     return f"{place}: {', '.join(words)}".removesuffix(": ")
 
 
-def _word(part: str) -> str:
+def part_in_words(part: str) -> str:
+    """Name a part of a record's row or column: `last_2` -> `last 2 blocks`, `vgg16` -> `VGG16`."""
     known = _NETWORKS.get(part) or _WORDS.get(part)
     if known:
         return known
@@ -98,7 +99,7 @@ def readable(card: pd.DataFrame, kind: str) -> pd.DataFrame:
     for_all = {OTHER_COHORT.get(kind), OWN_COHORT}
     verdicts = []
     for line in card.itertuples():
-        difference = f" by {_amount(line.difference, line.unit)}" if line.verdict == "differs" else ""
+        difference = f" by {amount(line.difference, line.unit)}" if line.verdict == "differs" else ""
         reason = "" if line.note in for_all or line.verdict == "by design" else f": {line.note}"
         verdicts.append(f"{line.verdict}{difference}{reason}")
     return pd.DataFrame(
@@ -152,7 +153,8 @@ def _short(number: float, unit: str) -> str:
     return f"{number:,.0f}" if number == round(number) or abs(number) >= 1000 else f"{number:.3g}"
 
 
-def _amount(difference: float, unit: str) -> str:
+def amount(difference: float, unit: str) -> str:
+    """Write a difference with its sign and unit, e.g. `+1.2 percentage points`."""
     sign, of = "+" if difference >= 0 else "\N{MINUS SIGN}", "percentage points" if unit == "%" else unit
     return f"{sign}{_short(abs(difference), unit)} {of}".rstrip()
 

@@ -12,8 +12,11 @@ from typing import Any
 from markupsafe import Markup
 
 from alnet_lib.core.files import write_text
+from alnet_lib.figures import display
+from alnet_lib.paper.items import ITEMS
 from alnet_lib.report import cautions, checklists, gallery, safety
 from alnet_lib.report.pages import files, headline, index, notebook
+from alnet_lib.report.pages import item as item_page
 from alnet_lib.workflow import recorder
 from alnet_lib.workflow.damage import examination
 
@@ -35,7 +38,7 @@ class Page:
     file : str
         In the report's folder.
     title, short : str
-        Heading, and its name in the navigation.
+        Heading, and its name in the navigation; empty for the page of a single table or figure.
     seconds : float or None
         That the notebook took.
     """
@@ -89,13 +92,30 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
     if shown := gallery.contents(run_dir):
         pages.append(Page("", "gallery.html", "Gallery", "Gallery"))
     pages.append(Page("", "checklists.html", "Reporting guidelines", "Guidelines"))
+    items = [item for item in content["items"] if item["id"] in ITEMS]
+    card = index.scored(run_dir, content, about["cohort"]["kind"])
+    if card is not None:
+        pages.append(Page("", "numbers.html", "All printed numbers", "Numbers"))
+        compared = [item_page.write_compared(run_dir, item, card) for item in items]
+    pages += [Page("", f"{item['id']}.html", f"{display.label(item['id'])}: {item['title']}", "") for item in items]
     there = [page.file for page in pages]
     bodies = {"checklists.html": checklists.page(run_dir, content, there)}
-    lying = files.copied(run_dir, out, _wanted(content, notebooks))
-    bodies |= {f"{name}.html": notebook.body(ran, run_dir, lying) for name, ran in notebooks.items()}
+    lying = files.copied(
+        run_dir, out, [*_wanted(content, notebooks), *([] if card is None else filter(None, compared))]
+    )
+    bodies |= {f"{name}.html": notebook.body(ran, run_dir, lying, there) for name, ran in notebooks.items()}
     if shown:
         bodies["gallery.html"] = environment.get_template("gallery.html.j2").render(gallery=shown)
-    first = index.content(run_dir, content, about, there, lying)
+    template = environment.get_template("item.html.j2")
+    for item in items:
+        shown_there = item_page.content(item, card, notebooks.get(item["notebook"]), run_dir, lying, there)
+        strip = [] if card is None else index.strip(item_page.of(item, card)["verdict"])
+        state = index.item_state(run_dir, item, about)
+        bodies[f"{item['id']}.html"] = template.render(item=item, strip=strip, **state, **shown_there)
+    if card is not None:
+        numbers = item_page.every(items, card)
+        bodies["numbers.html"] = environment.get_template("numbers.html.j2").render(**numbers)
+    first = index.content(run_dir, content, about, there, lying, card)
     bodies["index.html"] = environment.get_template("index.html.j2").render(
         **first,
         cohort=about["cohort"],
@@ -104,7 +124,7 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
         notebooks=[page for page in pages if page.name],
         gallery=bool(shown),
     )
-    bodies = {file: safety.sanitised(body, form=file == "gallery.html") for file, body in bodies.items()}
+    bodies = {file: safety.sanitised(body, form=file in FILTERED) for file, body in bodies.items()}
     # Drawn by the kit's own template, in which every text is escaped; the sanitiser keeps no picture of this kind.
     plot = environment.get_template("forest.html.j2").render(plot=headline.forest(first["headlines"]))
     bodies["index.html"] = bodies["index.html"].replace(PLOT, plot, 1)
@@ -136,6 +156,9 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
 
 
 _TRAILING = re.compile(r"[ \t]+$", flags=re.MULTILINE)
+
+FILTERED = ("gallery.html", "numbers.html")
+"""Pages with selects."""
 
 PLOT = '<div id="forest-plot"></div>'
 """Where the forest plot comes to stand on the first page."""

@@ -21,7 +21,7 @@ from alnet_lib.core.text import visible
 TEMPLATES = Path(__file__).with_name("templates")
 
 _TAGS = frozenset(nh3.ALLOWED_TAGS - {"area", "map"}) | {"section", "tfoot"}
-_FORM = frozenset({"form", "label", "select", "option"})
+_FORM = frozenset({"form", "fieldset", "legend", "label", "select", "option"})
 _ATTRIBUTES = {
     "*": {"class", "id", "role", "tabindex", "title", "lang", "dir"},
     "a": {"href"},
@@ -47,7 +47,7 @@ def sanitised(body: str, *, form: bool = False) -> str:
     body : str
         HTML.
     form : bool
-        Keep selects and data attributes too: the gallery's filter.
+        Keep selects and data attributes too: the filters of the gallery and of all numbers.
 
     Returns
     -------

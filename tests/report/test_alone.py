@@ -104,7 +104,8 @@ def test_every_link_resolves_where_the_folder_was_copied(run, tmp_path):
     shutil.rmtree(run)
     home = tmp_path / "elsewhere" / "report"
     pages = _pages(home)
-    assert {"index.html", "checklists.html", f"{MODULE_1}.html", f"{SCORECARD}.html"} == set(pages)
+    others = {"index.html", "checklists.html", "numbers.html", f"{MODULE_1}.html", f"{SCORECARD}.html"}
+    assert {*others, *(f"{id}.html" for id in ITEMS)} == set(pages)
     lead = []
     for name, page in pages.items():
         for address in page.addresses:
@@ -114,10 +115,14 @@ def test_every_link_resolves_where_the_folder_was_copied(run, tmp_path):
             assert not parts.scheme and not parts.netloc, (name, address)
             target = (home / unquote(parts.path)).resolve() if parts.path else home / name
             assert target.is_file() and target.is_relative_to(home.resolve()), (name, address)
-            if parts.fragment:
+            # A state, which the page's script reads.
+            if "=" in parts.fragment:
+                assert target.name in rendering.FILTERED, (name, address)
+            elif parts.fragment:
                 assert unquote(parts.fragment) in pages[target.name].ids, (name, address)
             lead.append(target.relative_to(home).as_posix())
     wanted = ["files/results.json", "files/tables/table_08.csv", "files/figures/figure_02.svg"]
+    wanted += ["files/compared/table_08.csv", "table_08.html", "numbers.html"]
     assert {*wanted, "files/checklists/claim.csv", f"files/notebooks/{MODULE_1}.ipynb"} <= set(lead)
     assert not list(home.rglob("outside.csv")), "nothing from outside the run is taken along"
 

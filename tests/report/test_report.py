@@ -213,11 +213,13 @@ def test_the_index_counts_verdicts_and_shows_interval_and_patients_with_each_num
     recorder.write_item(
         run, recorder.Item("table_07b", "Lineage", "table", "unavailable", "no B", notebook="03_alnet_training")
     )
-    text = rendering.render(run).parent.joinpath("index.html").read_text(encoding="utf-8")
+    report = rendering.render(run).parent
+    text, own = ((report / name).read_text(encoding="utf-8") for name in ("index.html", "table_08.html"))
     counts = paper.coverage(paper.scorecard(recorder.read_items(run), "private"))
     assert f'<span aria-hidden="true">✗</span> {counts["differs"]} differs' in text and counts["differs"]
-    assert text.count("<td>84.5 (80.8 to 88.7 over 24 patients)</td>") == 3, "two values, one of them a headline"
-    assert "section 3.2: module 1, accuracy" in text and ">own rate<" in text
+    assert text.count("<td>84.5 (80.8 to 88.7 over 24 patients)</td>") == 1, "a headline"
+    assert own.count("<td>84.5 (80.8 to 88.7 over 24 patients)</td>") == 2, "a printed number and one of the kit's own"
+    assert "section 3.2: module 1, accuracy" in own and ">own rate<" in own
     assert "Unavailable: no B" in text and "1 is unavailable on this cohort" in text and "18 have not run yet" in text
 
 
@@ -231,7 +233,7 @@ def test_a_caution_of_combined_sources_stands_on_every_page(rendered, monkeypatc
     assert not any('class="banner caution"' in path.read_text(encoding="utf-8") for path in rendered.glob("*.html"))
     monkeypatch.setattr(rendering.cautions, "caution", lambda run_dir: NASTY)
     pages = list(rendering.render(rendered.parent).parent.glob("*.html"))
-    assert len(pages) == 3
+    assert len(pages) > 3
     for path in pages:
         text = path.read_text(encoding="utf-8")
         assert 'class="banner caution"' in text and "&lt;script&gt;alert" in text and "<script>alert" not in text

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from alnet_lib.paper import coverage, findings, measured, record
 from alnet_lib.paper.scorecard import WIDEST
+from alnet_lib.report.pages.item import anchor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,12 +106,19 @@ def headlines(items: Iterable[Mapping[str, Any]], card: pd.DataFrame, pages: Ite
         numbers: Mapping[str, Any] = card.loc[key] if key in card.index else value
         if not len(numbers):
             continue
-        page = f"{item.get('notebook')}.html"
-        link = f"{page}#{item['id']}" if page in there else ""
+        link = _link(key, item, card, there)
         published = printed.get(key, "").rstrip("*+")
         made = (_number(numbers.get(part)) for part in ("reproduced", "ci_low", "ci_high", "n_patients"))
         rows.append(Headline(name, link, numbers["unit"], published, numbers.get("near", ""), *made))
     return rows
+
+
+def _link(key: str, item: Mapping[str, Any], card: pd.DataFrame, pages: set[str]) -> str:
+    """Its own row on the page of its table or figure, where the paper printed it; else the item in its notebook."""
+    own, made = f"{item.get('id')}.html", f"{item.get('notebook')}.html"
+    if own in pages and key in card.index:
+        return f"{own}#{anchor(key)}"
+    return f"{made}#{item['id']}" if made in pages else ""
 
 
 def _number(value: Any) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,20 +15,23 @@ from alnet_lib.core.integrity.reading import reading
 from alnet_lib.core.vocabulary import KINDS
 from alnet_lib.figures import display
 from alnet_lib.figures.tables import html_table
-from alnet_lib.paper import by_verdict, coverage, findings, in_words, measured, open_points, record, scorecard
+from alnet_lib.paper import by_verdict, coverage, findings, in_words, open_points, record, scorecard
 from alnet_lib.paper.items import ITEMS
 from alnet_lib.paper.scorecard import VERDICTS
 from alnet_lib.report.pages import headline
+from alnet_lib.report.pages import item as item_page
 from alnet_lib.workflow import recorder
-
-SIGNS = dict(zip(VERDICTS, "✓✗◇○–·", strict=True))
-"""Verdict -> its sign; the word always stands beside it."""
 
 _VERDICTS = "Every number that the paper prints, by verdict and by what it is about."
 
 
 def content(
-    run_dir: Path, results: Mapping[str, Any], about: Mapping[str, Any], pages: list[str], files: Mapping[str, str]
+    run_dir: Path,
+    results: Mapping[str, Any],
+    about: Mapping[str, Any],
+    pages: list[str],
+    files: Mapping[str, str],
+    card: pd.DataFrame | None,
 ) -> dict[str, Any]:
     """Gather what the template `index.html.j2` needs.
 
@@ -45,6 +47,8 @@ def content(
         Files of the report that links may lead to.
     files : mapping of str to str
         Of `files.copied`.
+    card : DataFrame or None
+        Of `scored`.
 
     Returns
     -------
@@ -52,11 +56,9 @@ def content(
         Texts are not escaped, tables are.
     """
     kind = about["cohort"]["kind"]
-    card = _card(run_dir, results, kind)
     every = [_shown(run_dir, item, about, pages, files, card) for item in results["items"]]
     items = [item for item in every if item["id"] in ITEMS]
     states = [item["state"] for item in items]
-    values = _values(results["items"])
     known = {item["id"]: item for item in every}
     rows = [] if card is None else headline.headlines(results["items"], card, pages)
     return {
@@ -70,14 +72,12 @@ def content(
         "headlines": rows,
         "sentences": [] if card is None else headline.three_sentences(rows, card, kind),
         "counts": None if card is None else coverage(card),
-        "strip": [] if card is None else _strip(card["verdict"]),
+        "strip": [] if card is None else strip(card["verdict"]),
         "verdicts": "" if card is None else Markup(html_table(by_verdict(card), caption=_VERDICTS)),
         "audit": findings().facts,
         "affecting": Markup(html_table(_affecting(), caption=_AFFECTING, index=False)),
         "open_points": len(open_points()),
         "links": {id: f"{known[id]['page']}#{id}" for id in _REGISTERS if id in known and known[id]["page"]},
-        "n_values": int(pd.to_numeric(values["reproduced"], errors="coerce").notna().sum()),
-        "values": Markup(html_table(values, caption="Values of results.json", index=False)),
         "provenance": Markup(html_table(_provenance(about), caption="Where these numbers come from", index=False)),
         "licences": _licences(run_dir, about),
         "files": files,
@@ -89,10 +89,35 @@ _REGISTERS = ("extra_table_audit", "extra_table_open_points", "extra_table_score
 _AFFECTING = "Printed numbers that do not agree with the paper's other numbers, where a conclusion rests on them."
 
 
-def _card(run_dir: Path, results: Mapping[str, Any], kind: str) -> pd.DataFrame | None:
-    """The scorecard by id; None where the kind of the cohort is not known yet."""
+def scored(run_dir: Path, results: Mapping[str, Any], kind: str) -> pd.DataFrame | None:
+    """Judge every printed number.
+
+    Parameters
+    ----------
+    run_dir : Path
+        A run directory.
+    results : mapping
+        Content of its results.json.
+    kind : str
+        The cohort's.
+
+    Returns
+    -------
+    DataFrame or None
+        `paper.scorecard` by id, with `printed` (as it stands in the paper, without footnote marks); None where the kind
+        of the cohort is not known yet.
+    """
+    if kind not in KINDS:
+        return None
     made = [item for item in results["items"] if _state(run_dir, item) != "not-run"]
-    return scorecard(made, kind).set_index("id", drop=False) if kind in KINDS else None
+    card = scorecard(made, kind).set_index("id", drop=False)
+    return card.assign(printed=record()["printed"].str.rstrip("*+"))
+
+
+def item_state(run_dir: Path, item: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, str]:
+    """Give what an item's page says first: its `state`, and the `command` that makes it where it has not run."""
+    state = _state(run_dir, item)
+    return {"state": state, "command": _command(about, item["notebook"]) if state == "not-run" else ""}
 
 
 def _state(run_dir: Path, item: Mapping[str, Any]) -> str:
@@ -108,28 +133,29 @@ def _shown(
     files: Mapping[str, str],
     card: pd.DataFrame | None,
 ) -> dict[str, Any]:
-    page, state = f"{item['notebook']}.html", _state(run_dir, item)
+    page = f"{item['notebook']}.html"
     lying = [(name.rsplit(".")[-1].upper(), files[name]) for name in item["files"] if name in files]
-    keys = [value["key"] for value in item["values"] if card is not None and value["key"] in card.index]
+    own = None if card is None else item_page.of(item, card)
     return {
         **item,
         "label": display.label(item["id"]),
         "page": page if page in pages else "",
-        "state": state,
+        "own": f"{item['id']}.html" if f"{item['id']}.html" in pages else "",
+        **item_state(run_dir, item, about),
         "lying": lying,
         "thumbnail": next((address for kind, address in lying if kind == "PNG"), ""),
-        "table": _inline(run_dir, item),
-        "numbers": _numbers(item, card),
-        "strip": [] if card is None or not keys else _strip(card.loc[keys, "verdict"]),
-        "command": _command(about, item["notebook"]) if state == "not-run" else "",
+        "numbers": item_page.numbers(item, card) if item["id"] not in ITEMS else "",
+        "strip": [] if own is None else strip(own["verdict"]),
     }
 
 
-def _strip(verdicts: pd.Series) -> list[dict[str, Any]]:
+def strip(verdicts: pd.Series) -> list[dict[str, Any]]:
     """Counts of verdicts, those that are evidence first; none of those that do not occur."""
     counts = verdicts.value_counts()
     found = [verdict for verdict in VERDICTS if counts.get(verdict, 0)]
-    return [{"verdict": v, "sign": SIGNS[v], "count": int(counts[v]), "name": v.replace(" ", "-")} for v in found]
+    return [
+        {"verdict": v, "sign": item_page.SIGNS[v], "count": int(counts[v]), "name": v.replace(" ", "-")} for v in found
+    ]
 
 
 def _missing(items: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -144,43 +170,6 @@ def _command(about: Mapping[str, Any], notebook: str) -> str:
     chosen = "" if "unknown" in (name, profile) else f" --cohort {name} --profile {profile}"
     data = " --data FOLDER" if about["cohort"]["kind"] in ("public", "private") else ""
     return f"alnet reproduce{chosen}{data} --until {notebook}"
-
-
-def _numbers(item: Mapping[str, Any], card: pd.DataFrame | None) -> Markup | str:
-    """An item's values: printed, measured with interval and patients, verdict."""
-    rows = []
-    for value in item["values"]:
-        line = card.loc[value["key"]] if card is not None and value["key"] in card.index else None
-        name = re.sub(r"[._]+", " ", value["key"]) if line is None else in_words(*line[["place", "row", "column"]])
-        rows.append(
-            {"number": name, "unit": value["unit"], "published": value["published"],
-             "this run (95% interval over patients)": measured(value), "interval": value.get("interval", ""),
-             "verdict": "" if line is None else f"{SIGNS[line['verdict']]} {line['verdict']}"}
-        )  # fmt: skip
-    if not rows:
-        return ""
-    frame = pd.DataFrame(rows).astype({"published": float}).replace("", None).dropna(axis="columns", how="all")
-    return Markup(html_table(frame, caption=f"{item['title']}: its numbers.", index=False))
-
-
-def _inline(run_dir: Path, item: Mapping[str, Any]) -> Markup | str:
-    file = next((run_dir / name for name in item["files"] if name.endswith(".csv")), None)
-    if item["kind"] != "table" or file is None or not file.is_file():
-        return ""
-    with reading(file):
-        frame = pd.read_csv(file)
-    frame.columns = ["" if str(column).startswith("Unnamed") else column for column in frame.columns]
-    return Markup(html_table(frame, caption=item["caption"], index=False))
-
-
-def _values(items: list[dict[str, Any]]) -> pd.DataFrame:
-    numbers = ["published", "recomputed", "reproduced", "ci_low", "ci_high", "design_effect"]
-    whole = ["n_patients", "n_smears", "n_cells"]
-    columns = ["item", "key", "unit", *numbers[:-1], "interval", *whole, "design_effect"]
-    rows = [{"item": display.label(item["id"]), **value} for item in items for value in item["values"]]
-    frame = pd.DataFrame(rows, columns=columns)
-    frame[numbers + whole] = frame[numbers + whole].astype(float).round(2)
-    return frame.dropna(axis="columns", how="all") if len(frame) else frame
 
 
 def _affecting() -> pd.DataFrame:

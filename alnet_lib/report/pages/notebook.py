@@ -6,7 +6,7 @@ import base64
 import copy
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import nbformat
@@ -73,7 +73,7 @@ def title(notebook: nbformat.NotebookNode) -> str:
     return ""
 
 
-def body(notebook: nbformat.NotebookNode, run_dir: Path, files: Mapping[str, str]) -> str:
+def body(notebook: nbformat.NotebookNode, run_dir: Path, files: Mapping[str, str], pages: Collection[str] = ()) -> str:
     """Write the body of a notebook's page; it is not sanitised yet.
 
     Parameters
@@ -84,6 +84,8 @@ def body(notebook: nbformat.NotebookNode, run_dir: Path, files: Mapping[str, str
         A run directory.
     files : mapping of str to str
         Of `files.copied`; a figure that lies there is shown from there instead of standing in the page a second time.
+    pages : collection of str
+        Files of the report that links may lead to: a table or figure of the paper has a page of its own.
 
     Returns
     -------
@@ -105,7 +107,8 @@ def body(notebook: nbformat.NotebookNode, run_dir: Path, files: Mapping[str, str
     def leading(match: re.Match[str]) -> str:
         id = match["figure"] or match["table"]
         known = [(ending.upper(), files.get(f"{folder}s/{id}.{ending}")) for folder, ending in _FILES]
-        links = [f'<a href="{address}">{ending}</a>' for ending, address in known if address]
+        known.insert(0, ("Beside the printed numbers", f"{id}.html" if f"{id}.html" in pages else None))
+        links = [f'<a href="{address}">{name}</a>' for name, address in known if address]
         return match[0] + (f'<p class="files">{" · ".join(links)}</p>' if links else "")
 
     # nbconvert gives each cell an id with a sign that is not allowed in one, and nothing leads there.

@@ -54,6 +54,27 @@ toggle?.addEventListener("click", () => {
   toggle.setAttribute("aria-pressed", String(open));
   toggle.textContent = open ? "Hide all code" : "Show all code";
 });
+// All printed numbers: rows that do not match the filter are hidden; the filter stands in the address.
+const chosen = document.getElementById("numbers-filter");
+function showNumbers() {
+  const selects = [...chosen.querySelectorAll("select")], rows = [...document.querySelectorAll("#numbers tbody tr")];
+  rows.forEach((row) => { row.hidden = selects.some(({ name, value }) => value && row.dataset[name] !== value); });
+  document.getElementById("numbers-count").textContent = `${rows.filter((row) => !row.hidden).length} numbers`;
+}
+function readAddress() {
+  const wanted = new URLSearchParams(location.hash.slice(1));
+  chosen.querySelectorAll("select").forEach((select) => { select.value = wanted.get(select.name) ?? ""; });
+  showNumbers();
+}
+if (chosen) {
+  chosen.addEventListener("change", () => {
+    const kept = [...chosen.querySelectorAll("select")].filter(({ value }) => value).map(({ name, value }) => [name, value]);
+    location.hash = new URLSearchParams(kept);
+    showNumbers();
+  });
+  addEventListener("hashchange", readAddress);
+  readAddress();
+}
 // The gallery: what does not match is hidden, cells are ordered within their smear.
 const filter = document.getElementById("gallery-filter");
 function showCells() {
