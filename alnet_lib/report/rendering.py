@@ -151,11 +151,9 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
             about=about,
             seconds=page.seconds,
         )
-        write_text(out / page.file, _TRAILING.sub("", text))
+        write_text(out / page.file, safety.tidy(text))
     return out / "index.html"
 
-
-_TRAILING = re.compile(r"[ \t]+$", flags=re.MULTILINE)
 
 FILTERED = ("gallery.html", "numbers.html")
 """Pages with selects."""

@@ -80,6 +80,11 @@ def _shown(value: Any) -> Any:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
+def tidy(page: str) -> str:
+    """Drop the blanks at the ends of a page's lines, which templates leave there."""
+    return re.sub(r"[ \t]+$", "", page, flags=re.MULTILINE)
+
+
 def head() -> dict[str, Markup]:
     """Script and style of every page and the policy that allows these alone.
 

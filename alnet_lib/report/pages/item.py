@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nbformat
 import pandas as pd
 from markupsafe import Markup
 from nbconvert.filters import Highlight2HTML
@@ -18,6 +17,9 @@ from alnet_lib.figures.tables import html_table
 from alnet_lib.paper import amount, in_words, measured, part_in_words
 from alnet_lib.paper.scorecard import ABOUT, BY_DESIGN, OTHER_COHORT, OWN_COHORT, VERDICTS
 from alnet_lib.report.pages import notebook
+
+if TYPE_CHECKING:
+    import nbformat
 
 SIGNS = dict(zip(VERDICTS, "✓✗◇○–·", strict=True))
 """Verdict -> its sign; the word always stands beside it."""
