@@ -51,7 +51,13 @@ def reproduce(
         print(directory / "report" / "index.html")
 
 
-def report(run_dir: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="A run directory.")],
+    as_zip: Annotated[
+        bool, typer.Option("--zip", help="Also report.zip: the folder as an RO-Crate to hand on.")
+    ] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also report.pdf, printed by Chromium.")] = False,
+) -> None:
     """Render results.json and the HTML report of a run from what is there."""
     from alnet_lib.core.integrity.reading import Damaged
     from alnet_lib.core.resources import NOTEBOOKS_DIR
@@ -60,8 +66,17 @@ def report(run_dir: Annotated[Path, typer.Argument(help="A run directory.")]) ->
     if not run_dir.is_dir():
         raise fail(FileNotFoundError(f"{run_dir} is not a run directory"))
     try:
-        print(rendering.render(run_dir, sources=NOTEBOOKS_DIR))
-    except Damaged as error:
+        first = rendering.render(run_dir.resolve(), sources=NOTEBOOKS_DIR)
+        print(first)
+        if as_zip:
+            from alnet_lib.report.pages import folder
+
+            print(folder.write_zip(first.parent))
+        if pdf:
+            from alnet_lib.report.pages import pdf as printing
+
+            print(printing.write_pdf(first.parent))
+    except (Damaged, OSError, RuntimeError) as error:
         raise fail(error) from error
 
 

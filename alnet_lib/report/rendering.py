@@ -15,7 +15,7 @@ from alnet_lib.core.files import write_text
 from alnet_lib.figures import display
 from alnet_lib.paper.items import ITEMS
 from alnet_lib.report import cautions, checklists, gallery, safety
-from alnet_lib.report.pages import files, headline, index, notebook
+from alnet_lib.report.pages import files, folder, headline, index, notebook
 from alnet_lib.report.pages import item as item_page
 from alnet_lib.workflow import recorder
 from alnet_lib.workflow.damage import examination
@@ -151,6 +151,8 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
             about=about,
             seconds=page.seconds,
         )
+        if page.file == "index.html":
+            folder.write_crate(out, about, content["items"], first["licences"])
         write_text(out / page.file, safety.tidy(text))
     return out / "index.html"
 
@@ -166,7 +168,7 @@ def _wanted(content: dict[str, Any], notebooks: Iterable[str]) -> list[str]:
     """Names of the files that pages link to or show."""
     lists = [f"checklists/{name}.csv" for name in checklists.NAMES]
     items = [name for item in content["items"] for name in item["files"]]
-    return ["results.json", *lists, *items, *(f"notebooks/{name}.ipynb" for name in notebooks)]
+    return ["results.json", "provenance.json", *lists, *items, *(f"notebooks/{name}.ipynb" for name in notebooks)]
 
 
 def _complete(about: dict[str, Any]) -> dict[str, Any]:
