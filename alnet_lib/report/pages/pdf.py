@@ -16,7 +16,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 """Commands that print pages, in the order tried."""
 
 LEFT_OUT = ("gallery", "numbers")
-"""Pages that would fill the document: pictures of every cell, and the rows that the scorecard of notebook 07 has too."""
+"""Pages that would fill the document: pictures of every cell, and rows that the scorecard of notebook 07 has too."""
 
 SECONDS = 300
 
