@@ -94,3 +94,8 @@ def test_every_number_of_a_table_has_one_page_and_all_numbers_can_be_filtered(ca
     page = safety.sanitised(page, form=True)
     assert page.count("<tr data-about=") == len(card) and '<select name="verdict">' in page
     assert "<td>nan" not in page and ">None" not in page
+
+
+def test_a_cohort_of_unknown_kind_has_pages_without_verdicts(tmp_path):
+    content = _content(None, tmp_path)
+    assert content["rows"] == [] and content["grid"] is None and content["reasons"] == []

@@ -15,7 +15,7 @@ from alnet_lib.core.files import atomic_path
 from alnet_lib.figures import display
 from alnet_lib.figures.tables import html_table
 from alnet_lib.paper import amount, in_words, measured, part_in_words
-from alnet_lib.paper.scorecard import ABOUT, BY_DESIGN, OTHER_COHORT, OWN_COHORT, VERDICTS
+from alnet_lib.paper.scorecard import ABOUT, BY_DESIGN, COLUMNS, OTHER_COHORT, OWN_COHORT, VERDICTS
 from alnet_lib.report.pages import notebook
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def content(
     dict
         Texts are not escaped; `table`, `unprinted`, `code` and `size` are HTML.
     """
-    rows = card.iloc[:0] if card is None else of(item, card)
+    rows = pd.DataFrame(columns=list(COLUMNS)) if card is None else of(item, card)
     gallery = IN_GALLERY.get(display.label(item["id"])) if "gallery.html" in pages else None
     picture = next((name for name in item["files"] if name.endswith(".png") and name in files), "")
     wanted = [f"{FOLDER}/{item['id']}.csv", *item["files"]]
