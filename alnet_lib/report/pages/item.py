@@ -12,6 +12,7 @@ from markupsafe import Markup
 from nbconvert.filters import Highlight2HTML
 
 from alnet_lib.core.files import atomic_path
+from alnet_lib.core.integrity.reading import reading
 from alnet_lib.figures import display
 from alnet_lib.figures.tables import html_table
 from alnet_lib.paper import amount, in_words, measured, part_in_words
@@ -300,7 +301,8 @@ def table(run_dir: Path, item: Mapping[str, Any]) -> Markup | str:
     file = next((run_dir / name for name in item["files"] if name.endswith(".csv")), None)
     if item["kind"] != "table" or file is None or not file.is_file():
         return ""
-    frame = pd.read_csv(file)
+    with reading(file):
+        frame = pd.read_csv(file)
     frame.columns = ["" if str(column).startswith("Unnamed") else column for column in frame.columns]
     return Markup(html_table(frame, caption=item["caption"], index=False))
 
