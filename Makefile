@@ -34,7 +34,8 @@ test: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(if $(value FAST),-m 'not slow')
 
-# The campaign of faults (docs/reliability.md). PARTS="input pages" chooses among input, damage, disk, pages, cores, kill.
+# The campaign of faults (docs/reliability.md). PARTS="input pages" chooses among input, structures, damage, disk, pages,
+# cores and kill.
 faults: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python -m faults $${ALNET_PARTS:+"$$ALNET_PARTS"}
 

@@ -38,12 +38,13 @@ def _input(work: Path, few: bool) -> list[Tally]:
 
 
 def _of_runs(module: str, function: str, work: Path, few: bool) -> list[Tally]:
-    more = {} if function == "cores" else {"seed": SEED}
+    more = {} if function == "cores" or module == "structures" else {"seed": SEED}
     return _part(module, function)(work, few=few, **more)
 
 
 PARTS: dict[str, Callable[[Path, bool], list[Tally]]] = {
     "input": _input,
+    "structures": functools.partial(_of_runs, "structures", "campaign"),
     "damage": functools.partial(_of_runs, "damage", "campaign"),
     "disk": functools.partial(_of_runs, "disks", "campaign"),
     "pages": functools.partial(_of_runs, "pages", "campaign"),

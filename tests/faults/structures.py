@@ -1,39 +1,26 @@
 """Cohorts of odd structures through every notebook, in one process.
 
-As a program: `python tests/faults/structures.py [NAME ...]` prints a table of all of them.
+Two are part of the tests, all of them of `make faults`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import io
-import json
-import os
-import sys
 import tempfile
 import time
-import traceback
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import patch
 
 import cv2
 import numpy as np
 import pandas as pd
+from in_process import chain
 from PIL import Image
 
-from alnet_lib import paper
-from alnet_lib.core.files import atomic_path
-from alnet_lib.core.profile import CrossFitting, Profile, Training
-from alnet_lib.core.resources import NOTEBOOKS_DIR
 from alnet_lib.core.vocabulary import CELL_TYPES, USUAL_DIAGNOSIS
-from alnet_lib.figures.style import style
 from alnet_lib.report.rendering import render
 from alnet_lib.workflow import recorder
-from alnet_lib.workflow.steps import STEPS
+from faults.tally import Tally
 
 SIZES = {"train": (3, 2), "test": (2, 2), "external": (1, 2)}
 """Split -> patients of each cell type, and cells of each."""
@@ -138,30 +125,6 @@ class Tried:
     seconds: float
 
 
-def tiny() -> Profile:
-    """A profile smaller than `smoke`: two iterations a training."""
-    smoke = Profile.load("smoke")
-    small = Training(
-        backbone="resnet_miniature", iterations=2, batch_size=8, lr_min=2e-5, lr_max=2e-4, upsample_target=8
-    )
-    comparison = {"backbones": ("resnet_miniature",), "fine_tuned_blocks": (5,), "upsample_target": 8, "range_test": 2}
-    return smoke.model_copy(
-        update={
-            "module_1": small,
-            "module_2": small,
-            "table_5_backbone": "resnet_miniature",
-            "comparison": smoke.comparison.model_copy(update=comparison),
-            "ablations": small,
-            "cross_fitting": CrossFitting(folds=2, module_1=small, module_2=small),
-            "transfer": smoke.transfer and smoke.transfer.model_copy(update={"fine_tuned": small}),
-            "classical": smoke.classical.model_copy(update={"selected": (5,)}),
-            "learned_vote": smoke.learned_vote.model_copy(update={"epochs": 2}),
-            "bootstrap": 20,
-            "feature_map_cells": 2,
-        }
-    )
-
-
 def write(manifest: pd.DataFrame, folder: Path) -> None:
     """Write a manifest and its pictures: a disc on a light ground, in the colours of its true type, with noise."""
     rng = np.random.default_rng(5)
@@ -175,41 +138,6 @@ def write(manifest: pd.DataFrame, folder: Path) -> None:
         lit = picture.astype(int) + rng.integers(-9, 10, picture.shape)
         Image.fromarray(lit.clip(0, 255).astype(np.uint8)).save(folder / path)
     manifest.to_csv(folder / "manifest.csv", index=False)
-
-
-def cells_of(notebook: str) -> Iterator[str]:
-    """Sources of a notebook's code cells."""
-    content = json.loads((NOTEBOOKS_DIR / f"{notebook}.ipynb").read_text(encoding="utf-8"))
-    return ("".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == "code")
-
-
-def run_notebook(shell, notebook: str, parameters: dict[str, str]) -> str:
-    """Run the code cells of a notebook in an IPython shell, as its kernel does.
-
-    Parameters
-    ----------
-    shell : IPython.core.interactiveshell.InteractiveShell
-        What is left of an earlier notebook is forgotten.
-    notebook : str
-        Name without its ending.
-    parameters : dict
-        Values that come after its first cell.
-
-    Returns
-    -------
-    str
-        The error with the last lines of its traceback, and the cell; empty where there is none.
-    """
-    shell.reset(new_session=False)
-    for number, source in enumerate(cells_of(notebook), start=1):
-        done = shell.run_cell(source, store_history=False)
-        if (error := done.error_before_exec or done.error_in_exec) is not None:
-            ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "alnet_lib" in frame.filename]
-            where = "; ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in ours[-4:])
-            return f"{notebook}, cell {number}: {type(error).__name__}: {error} ({where})"
-        if number == 1:
-            shell.user_ns.update(parameters)
-    return ""
 
 
 def tried(name: str, folder: Path, *, report: bool = True) -> Tried:
@@ -227,14 +155,7 @@ def tried(name: str, folder: Path, *, report: bool = True) -> Tried:
     began = time.perf_counter()
     write(STRUCTURES[name](whole()).reset_index(drop=True), folder / "own")
     run_dir = folder / "run"
-    parameters = {"cohort": "folder", "profile": "tiny", "data": str(folder / "own"), "run_dir": str(run_dir)}
-    problems = []
-    with _alone(), _shell() as shell:
-        for notebook in STEPS:
-            recorder.forget(run_dir, notebook)
-            if problem := run_notebook(shell, notebook, parameters):
-                problems.append(problem)
-        gc.collect()
+    problems = chain(run_dir, "folder", folder / "own")
     items = recorder.collect(run_dir)["items"]
     for item in items:
         silent = item["status"] == "unavailable" and (not item["reason"] or "has not run" in item["reason"])
@@ -250,76 +171,18 @@ def tried(name: str, folder: Path, *, report: bool = True) -> Tried:
     return Tried(name, tuple(problems), there, len(items) - there, time.perf_counter() - began)
 
 
-def _coarse(figure, stem: Path) -> tuple[bytes, bytes]:
-    """As `figures.style.save`, at a tenth of its resolution: half of the time went into pixels that nobody sees."""
-    png = io.BytesIO()
-    with style():
-        figure.savefig(png, format="png", dpi=30)
-    for suffix in (".svg", ".png"):
-        with atomic_path(stem.with_name(stem.name + suffix)) as temporary:
-            temporary.write_bytes(png.getvalue())
-    return png.getvalue(), png.getvalue()
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """The profile `tiny` under its name; nothing of the environment or of what is printed is left."""
-    profile = tiny()
-    with (
-        patch.dict(os.environ),
-        patch.object(Profile, "load", lambda *given, **named: profile),
-        patch("alnet_lib.workflow.run.save", _coarse),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-        warnings.catch_warnings(),
-    ):
-        yield
-
-
-@contextlib.contextmanager
-def _shell() -> Iterator:
-    from IPython.core.interactiveshell import InteractiveShell
-    from traitlets.config import Config
-
-    hook = sys.excepthook
-    InteractiveShell.clear_instance()
-    settings = Config()
-    settings.HistoryManager.enabled = False
-    settings.InteractiveShell.colors = "nocolor"
-    try:
-        yield InteractiveShell.instance(config=settings)
-    finally:
-        InteractiveShell.clear_instance()
-        sys.excepthook = hook
-
-
-def rows(names: list[str] | None = None) -> pd.DataFrame:
-    """Try structures, each in a folder of its own.
+def campaign(work: Path, *, few: bool = False) -> list[Tally]:
+    """Try all structures, or the quickest.
 
     Parameters
     ----------
-    names : list of str, optional
-        Keys of STRUCTURES; all where not given.
-
-    Returns
-    -------
-    DataFrame
-        One row a structure: structure, tried, handled, failed (0 or 1), seconds, reproduced, unavailable, problems.
+    work : Path
+        Folder for the cohorts and runs.
+    few : bool
+        The quickest alone.
     """
-    listed = []
-    for name in names or STRUCTURES:
-        with tempfile.TemporaryDirectory() as folder:
-            found = tried(name, Path(folder))
-        failed = int(bool(found.problems))
-        about = {"structure": name, "tried": 1, "handled": 1 - failed, "failed": failed}
-        about |= {"seconds": round(found.seconds, 1), "reproduced": found.reproduced}
-        listed.append(about | {"unavailable": found.unavailable, "problems": "; ".join(found.problems)})
-        print({k: v for k, v in listed[-1].items()}, file=sys.stderr, flush=True)
-    return pd.DataFrame(listed)
-
-
-if __name__ == "__main__":
-    table = rows(sys.argv[1:])
-    print(table.drop(columns="problems").to_string(index=False))
-    print(f"{len(paper.ITEMS)} items of the paper; {int(table['failed'].sum())} of {len(table)} structures failed")
-    sys.exit(int(table["failed"].any()))
+    line = Tally("cohorts of odd structures through every notebook and the report")
+    for name in QUICKEST if few else STRUCTURES:
+        with tempfile.TemporaryDirectory(dir=work) as folder:
+            line.attempt(name, lambda name=name, folder=folder: "; ".join(tried(name, Path(folder)).problems))
+    return [line]
