@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alnet_lib.core.vocabulary import TO_MODULE_1
+from alnet_lib.diagnosis import cell_map
 from alnet_lib.diagnosis.eligibility import eligible
-from alnet_lib.diagnosis.tasks import MODULES, ModuleSpec
+from alnet_lib.diagnosis.tasks import MODULE_1, MODULES, ModuleSpec
 from alnet_lib.training.inference import class_probabilities
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ def predict_cells(
     Returns
     -------
     DataFrame
-        The manifest's rows with `validation` and `eligible` (bool), `p1_<class>` and `p2_<class>` (float32 in [0, 1]).
+        The manifest's rows with `validation` and `eligible` (bool), `p1_<class>` and `p2_<class>` (float32 in [0, 1]),
+        and, where there is a module 1, `map_x` and `map_y` (float32, of `cell_map.coordinates` over all these cells).
     """
     chosen = manifest["cell_type"].isin([*TO_MODULE_1, ""])
     if split:
@@ -106,5 +108,9 @@ def predict_cells(
         if spec.name in modules:
             network, options = modules[spec.name]
             shown = progress(f"{spec.name}, cells predicted") if progress else None
-            cells = add_probabilities(cells, spec, network, pixels, rows, options, batch=batch, progress=shown)
+            with cell_map.embeddings(network) as kept:
+                cells = add_probabilities(cells, spec, network, pixels, rows, options, batch=batch, progress=shown)
+            if spec is MODULE_1 and kept:
+                where = cell_map.coordinates(np.concatenate(kept))
+                cells = cells.assign(**dict(zip(cell_map.COLUMNS, where.T, strict=True)))
     return cells

@@ -14,7 +14,9 @@ from markupsafe import Markup
 from alnet_lib.core.files import write_text
 from alnet_lib.figures import display
 from alnet_lib.paper.items import ITEMS
-from alnet_lib.report import cautions, checklists, gallery, safety
+from alnet_lib.report import cautions, checklists, safety
+from alnet_lib.report.gallery import contents as gallery
+from alnet_lib.report.gallery.pictures import SIDE
 from alnet_lib.report.pages import files, folder, headline, index, notebook
 from alnet_lib.report.pages import item as item_page
 from alnet_lib.workflow import recorder
@@ -89,8 +91,8 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
         for name, ran in notebooks.items()
     ]
     environment, out = safety.environment(), run_dir / "report"
-    if shown := gallery.contents(run_dir):
-        pages.append(Page("", "gallery.html", "Gallery", "Gallery"))
+    if shown := gallery.contents(run_dir, out):
+        pages.append(Page("", GALLERY, "Gallery", "Gallery"))
     pages.append(Page("", "checklists.html", "Reporting guidelines", "Guidelines"))
     items = [item for item in content["items"] if item["id"] in ITEMS]
     card = index.scored(run_dir, content, about["cohort"]["kind"])
@@ -105,7 +107,7 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
     )
     bodies |= {f"{name}.html": notebook.body(ran, run_dir, lying, there) for name, ran in notebooks.items()}
     if shown:
-        bodies["gallery.html"] = environment.get_template("gallery.html.j2").render(gallery=shown)
+        bodies[GALLERY] = environment.get_template("gallery.html.j2").render(gallery=shown, side=SIDE)
     template = environment.get_template("item.html.j2")
     for item in items:
         shown_there = item_page.content(item, card, notebooks.get(item["notebook"]), run_dir, lying, there)
@@ -125,22 +127,25 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
         gallery=bool(shown),
     )
     bodies = {file: safety.sanitised(body, form=file in FILTERED) for file, body in bodies.items()}
-    # Drawn by the kit's own template, in which every text is escaped; the sanitiser keeps no picture of this kind.
+    # Made by the kit's own templates, in which every text is escaped; the sanitiser keeps no such picture and no form.
     plot = environment.get_template("forest.html.j2").render(plot=headline.forest(first["headlines"]))
     bodies["index.html"] = bodies["index.html"].replace(PLOT, plot, 1)
-    caution, head = cautions.caution(run_dir), safety.head()
+    if shown:
+        tools = environment.get_template("gallery_tools.html.j2").render(gallery=shown)
+        bodies[GALLERY] = bodies[GALLERY].replace(TOOLS, tools, 1)
+    caution = cautions.caution(run_dir)
     # The index comes last: it is the sign of a finished report.
     for position in [*range(1, len(pages)), 0]:
         page = pages[position]
         title, body = _headed(bodies[page.file])
         text = environment.get_template("page.html.j2").render(
-            **head,
+            **(safety.head("gallery") if page.file == GALLERY else safety.head()),
             title=page.title,
             heading=Markup(title) if title else page.title,
             file=page.file,
             pages=pages,
             body=Markup(body),
-            contents=_contents(body) if page.file != "gallery.html" else [],
+            contents=_contents(body) if page.file != GALLERY else [],
             source=lying.get(f"notebooks/{page.name}.ipynb", ""),
             previous=pages[position - 1] if position else None,
             next=pages[position + 1] if position + 1 < len(pages) else None,
@@ -162,6 +167,9 @@ FILTERED = ("gallery.html", "numbers.html")
 
 PLOT = '<div id="forest-plot"></div>'
 """Where the forest plot comes to stand on the first page."""
+
+GALLERY, TOOLS = "gallery.html", '<div id="gallery-tools-place"></div>'
+"""The gallery's page, and where its filter and panels come to stand."""
 
 
 def _wanted(content: dict[str, Any], notebooks: Iterable[str]) -> list[str]:

@@ -85,8 +85,13 @@ def tidy(page: str) -> str:
     return re.sub(r"[ \t]+$", "", page, flags=re.MULTILINE)
 
 
-def head() -> dict[str, Markup]:
-    """Script and style of every page and the policy that allows these alone.
+def head(*more: str) -> dict[str, Markup]:
+    """Script and style of a page and the policy that allows these alone.
+
+    Parameters
+    ----------
+    *more : str
+        Names of templates whose script and style the page has beside those of every page: `gallery`.
 
     Returns
     -------
@@ -94,7 +99,7 @@ def head() -> dict[str, Markup]:
         `script`, `style`, `policy`. Both stand in the page: browsers do not agree on what `'self'` means for a page
         that is opened from disk, but all of them take a hash. Pictures may lie beside the page, so `file:`.
     """
-    script, style = (_own(name) for name in ("report.js", "report.css"))
+    script, style = ("".join(_own(f"{name}.{kind}") for name in ("report", *more)) for kind in ("js", "css"))
     policy = {
         "default-src": "'none'",
         "script-src": _hash(script),

@@ -129,7 +129,7 @@ def test_every_link_resolves_where_the_folder_was_copied(run, tmp_path):
 
 def test_a_figure_stands_once_and_an_older_picture_is_not_replaced(run):
     report = rendering.render(run).parent
-    assert "files/figures/figure_02.png" in _pages(report)[f"{MODULE_1}.html"].addresses
+    assert "files/figures/figure_02.webp" in _pages(report)[f"{MODULE_1}.html"].addresses
     assert any(address.startswith("data:") for address in _pages(report)[f"{SCORECARD}.html"].addresses)
 
 

@@ -21,7 +21,7 @@ def run(tmp_path_factory):
     """A run of one figure, rendered."""
     home = tmp_path_factory.mktemp("runs") / "run, é"
     (home / "figures").mkdir(parents=True)
-    (home / "figures" / "figure_02.png").write_bytes(PNG)
+    (home / "figures" / "figure_02.webp").write_bytes(PNG)
     recorder.write_item(
         home,
         recorder.Item("figure_02", "A cell", "figure", "reproduced", files=("figures/figure_02.png",), caption="C"),
@@ -41,7 +41,7 @@ def test_the_crate_names_every_file_and_what_made_it(run):
     parts = {part["@id"] for part in graph["./"]["hasPart"]}
     assert parts == files and {"index.html", "files/results.json", "files/provenance.json"} <= parts
     assert graph[folder.CRATE]["conformsTo"]["@id"].startswith("https://w3id.org/ro/crate/")
-    assert graph["files/figures/figure_02.png"]["name"] == "A cell"
+    assert graph["files/figures/figure_02.webp"]["name"] == "A cell"
     assert graph["#cohort"]["identifier"] == "abc" and "MIT" in graph["./"]["conditionsOfAccess"]
     references = [value for one in graph.values() for value in one.values() if isinstance(value, dict)]
     for reference in references:

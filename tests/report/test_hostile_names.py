@@ -23,7 +23,9 @@ from alnet_lib.evaluation.audit.images import ScaleFinding
 from alnet_lib.experiments.datasets import CellImages
 from alnet_lib.figures import display, style, tables
 from alnet_lib.paper.values import Result, Value
-from alnet_lib.report import explorer, gallery, rendering, safety, sentences
+from alnet_lib.report import explorer, rendering, safety, sentences
+from alnet_lib.report.gallery import contents as gallery
+from alnet_lib.report.gallery import pictures
 from alnet_lib.workflow import provenance, recorder
 from alnet_lib.workflow.run import Run
 
@@ -95,11 +97,20 @@ def test_the_facts_of_a_caption_are_filled_in_once(tmp_path):
 
 
 def _gallery(name):
-    cell = {"source": "data:image/jpeg;base64,AA==", "p": 0.5, "predicted": name, "predicted_label": name,
-            "reference": name, "reference_label": name, "correct": True}  # fmt: skip
-    smear = {"id": name, "split": "testing", "site": name, "diagnosis": name, "verdict": name, "correct": True,
-             "count": 2, "cells": [cell]}  # fmt: skip
-    return {"smears": [smear], "classes": [(name, name)], "cells": 1, "all_cells": 1, "all_smears": 1}
+    place = pictures.place(1)
+    cell = {"number": 1, "name": name, "place": place, "large": "", "reference": name, "reference_label": name,
+            "predicted": "blast", "predicted_label": name, "p": 0.5, "second": name, "second_label": name,
+            "p_second": 0.5, "correct": "yes", "second_correct": "no", "first_all": "0.500", "second_all": "0.500",
+            "x": "0.5", "y": "0.5"}  # fmt: skip
+    smear = {"number": 1, "id": name, "patient": name, "split": "test", "site": name, "diagnosis": name,
+             "expected": name, "diagnosis_label": name, "class": name, "count": 2, "first": [0, 0, 0, 0, 2],
+             "second": [1, 1], "first_said": name, "second_said": name, "verdict": name, "verdict_label": name,
+             "outcome": "wrong", "cells": [cell]}  # fmt: skip
+    words = [(name, name)]
+    return {"smears": [smear], "cells": 1, "all_cells": 2, "of_each": 1, "large": 0, "second": True, "map": True,
+            "rule": gallery.rule(0.5, merged=False), "classes": words, "lineages": words, "types": words,
+            "colours": ["#000000"], "sites": [name], "splits": [("test", name)], "diagnoses": words,
+            "verdicts": words, "folder": "gallery"}  # fmt: skip
 
 
 def _rendered(folder, name, monkeypatch, cells=()):
@@ -131,7 +142,7 @@ def _rendered(folder, name, monkeypatch, cells=()):
     )
     (folder / "notebooks").mkdir()
     nbformat.write(notebook, folder / "notebooks" / "01_data_audit.ipynb")
-    monkeypatch.setattr(gallery, "contents", lambda run_dir: _gallery(name))
+    monkeypatch.setattr(gallery, "contents", lambda run_dir, out: _gallery(name))
     monkeypatch.setattr(rendering.cautions, "caution", lambda run_dir: name)
     return sorted(rendering.render(folder).parent.glob("*.html"))
 

@@ -5,8 +5,6 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
-from pathlib import Path
-from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -17,7 +15,7 @@ from alnet_lib import paper
 from alnet_lib.figures import display, tables
 from alnet_lib.paper import values
 from alnet_lib.paper.values import Value
-from alnet_lib.report import gallery, rendering, safety
+from alnet_lib.report import rendering, safety
 from alnet_lib.statistics.intervals import Interval
 from alnet_lib.workflow import provenance, recorder
 
@@ -126,12 +124,6 @@ def test_what_stands_behind_a_number_reaches_the_files(tmp_path):
         assert second["ci_low"] is None and second["ci_high"] is None and second["design_effect"] is None
 
 
-def test_a_cell_without_a_label_of_the_five_classes_says_so():
-    cell = SimpleNamespace(source="", p=0.9, predicted="blast", reference=float("nan"))
-    shown = gallery._cell(cell)
-    assert shown["reference_label"] == "no label" and shown["correct"] is None and shown["reference"] == ""
-
-
 def test_items_come_back_in_the_papers_order_and_nan_becomes_null(tmp_path):
     value = values.Value("table_04.x", "%", reproduced=np.float64("nan"), ci_low=np.float32(1.5))
     for id in ("extra_table_b", "figure_01", "table_12", "table_02"):
@@ -191,7 +183,9 @@ def test_pages_ask_no_network_and_carry_banner_provenance_and_contents(rendered)
         assert loaded == [None], "script and style stand in the page"
         assert "Research use only" in text and "torch" in text and "seed 1" in text
         assert {"class": "skip", "href": "#main"} in page.all("a")
-    assert "http" not in "".join((safety.TEMPLATES / name).read_text() for name in ("report.css", "report.js"))
+    assert "http" not in "".join(
+        (safety.TEMPLATES / name).read_text() for name in ("report.css", "report.js", "gallery.css", "gallery.js")
+    )
     assert 'href="#part-one"' in (rendered / "01_data_audit.html").read_text(encoding="utf-8")
 
 
@@ -223,9 +217,9 @@ def test_the_index_counts_verdicts_and_shows_interval_and_patients_with_each_num
     assert "Unavailable: no B" in text and "1 is unavailable on this cohort" in text and "18 have not run yet" in text
 
 
-def test_the_gallerys_style_leaves_the_notebooks_cells_alone():
-    style = (Path(rendering.__file__).parent / "templates" / "report.css").read_text(encoding="utf-8")
-    loose = re.findall(r"(?:^|[},])\s*\.cell\b[^{]*", style, flags=re.MULTILINE)
+def test_the_styles_leave_the_notebooks_cells_alone():
+    styles = "\n".join((safety.TEMPLATES / f"{name}.css").read_text(encoding="utf-8") for name in ("report", "gallery"))
+    loose = re.findall(r"(?:^|[},])\s*\.cell\b[^{]*", styles, flags=re.MULTILINE)
     assert not loose, "nbconvert calls a notebook's cells `.cell` too"
 
 

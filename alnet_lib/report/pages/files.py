@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
-from alnet_lib.core.files import atomic_path, sweep
+from PIL import Image
+
+from alnet_lib.core.files import atomic_path, sweep, write_text
 from alnet_lib.core.integrity.reading import reading
+from alnet_lib.core.resources import cores
+from alnet_lib.report.pages import notebook
 
 FOLDER = "files"
 """In the report's folder; below it the files lie as they do in the run."""
+
+
+def stored(name: str) -> str:
+    """Name in the report's folder of a file of a run: `files/figures/x.webp` of `figures/x.png`."""
+    return f"{FOLDER}/{name.removesuffix('.png')}.webp" if name.endswith(".png") else f"{FOLDER}/{name}"
 
 
 def copied(run_dir: Path, out: Path, names: Iterable[str]) -> dict[str, str]:
@@ -24,7 +34,8 @@ def copied(run_dir: Path, out: Path, names: Iterable[str]) -> dict[str, str]:
     out : Path
         The report's folder.
     names : iterable of str
-        Relative to the run; what is not there, or lies outside the run, is left out.
+        Relative to the run; what is not there, or lies outside the run, is left out. Notebooks are copied as
+        `notebook.handed_on` writes them, PNG pictures as lossless WebP.
 
     Returns
     -------
@@ -36,15 +47,38 @@ def copied(run_dir: Path, out: Path, names: Iterable[str]) -> dict[str, str]:
     alnet_lib.core.integrity.reading.Damaged
         A file is not what was written.
     """
-    known, home = {}, run_dir.resolve()
-    for name in dict.fromkeys(names):
-        source = (run_dir / name).resolve()
-        if not source.is_file() or not source.is_relative_to(home):
-            continue
-        # Copies, not hard links: the run may write its files anew while someone reads the report.
-        with reading(source), atomic_path(out / FOLDER / name) as temporary:
-            shutil.copyfile(source, temporary)
-        known[name] = quote(f"{FOLDER}/{name}")
-    kept = {out / FOLDER / name for name in known}
-    sweep(path for path in (out / FOLDER).rglob("*") if path.is_file() and path not in kept)
+    known: dict[str, str] = {}
+    home, made = run_dir.resolve(), set()
+    with ThreadPoolExecutor(cores()) as pool:
+        waiting = []
+        for name in dict.fromkeys(names):
+            source = (run_dir / name).resolve()
+            if not source.is_file() or not source.is_relative_to(home):
+                continue
+            target = out / stored(name)
+            if name.endswith(".png"):
+                waiting.append(pool.submit(_smaller, source, target))
+            elif not name.endswith(".ipynb"):
+                _copy(source, target)
+            made.add(target)
+            known[name] = quote(target.relative_to(out).as_posix())
+        for each in waiting:
+            each.result()
+    beside = {name: f"..{address.removeprefix(FOLDER)}" for name, address in known.items()}
+    for name in known:
+        if name.endswith(".ipynb"):
+            write_text(out / FOLDER / name, notebook.handed_on(run_dir / name, run_dir, beside))
+    sweep(path for path in (out / FOLDER).rglob("*") if path.is_file() and path not in made)
     return known
+
+
+def _copy(source: Path, target: Path) -> None:
+    # A copy, not a hard link: the run may write its files anew while someone reads the report.
+    with reading(source), atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _smaller(source: Path, target: Path) -> None:
+    """Write a PNG picture as WebP, pixel for pixel: half the size."""
+    with reading(source), Image.open(source) as picture, atomic_path(target) as temporary:
+        picture.convert("RGBA").save(temporary, format="WEBP", lossless=True, exact=True, method=2, quality=60)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alnet_lib.core.files import atomic_path, write_json
+from alnet_lib.report.pages.files import stored
 
 CRATE = "ro-crate-metadata.json"
 PAPER = "https://doi.org/10.1016/j.cmpb.2021.105999"
@@ -45,7 +46,7 @@ def write_crate(
     ----------
     RO-Crate 1.1, https://w3id.org/ro/crate/1.1.
     """
-    captions = {f"files/{name}": item for item in items for name in item["files"]}
+    captions = {stored(name): item for item in items for name in item["files"]}
     there = {path.relative_to(out).as_posix() for path in out.rglob("[!.]*") if path.is_file()}
     # The first page is written last.
     names = sorted((there | {"index.html"}) - {CRATE})
@@ -87,7 +88,8 @@ def write_crate(
 
 
 def _file(name: str, item: Mapping[str, Any] | None) -> dict[str, Any]:
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    # Python knows WebP from 3.13 on.
+    kind = "image/webp" if name.endswith(".webp") else mimetypes.guess_type(name)[0] or "application/octet-stream"
     about = {"@id": name, "@type": "File", "name": name, "encodingFormat": kind}
     return about | ({"name": item["title"], "description": item["caption"]} if item else {})
 

@@ -134,7 +134,7 @@ def _shown(
     card: pd.DataFrame | None,
 ) -> dict[str, Any]:
     page = f"{item['notebook']}.html"
-    lying = [(name.rsplit(".")[-1].upper(), files[name]) for name in item["files"] if name in files]
+    lying = [(files[name].rsplit(".")[-1].upper(), files[name]) for name in item["files"] if name in files]
     own = None if card is None else item_page.of(item, card)
     return {
         **item,

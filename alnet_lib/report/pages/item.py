@@ -147,7 +147,7 @@ def content(
     gallery = IN_GALLERY.get(display.label(item["id"])) if "gallery.html" in pages else None
     picture = next((name for name in item["files"] if name.endswith(".png") and name in files), "")
     wanted = [f"{FOLDER}/{item['id']}.csv", *item["files"]]
-    names = {"csv": "this run's table, CSV", "svg": "SVG", "png": "PNG"}
+    names = {"csv": "this run's table, CSV", "svg": "SVG", "webp": "WebP"}
     return {
         "label": display.label(item["id"]),
         "rows": [row(line, display.label(item["id"]), gallery) for line in rows.to_dict("records")],
@@ -161,7 +161,9 @@ def content(
         "code": code(ran, item["id"]),
         "downloads": [
             (
-                "each number with its verdict, CSV" if name.startswith(FOLDER) else names[name.rpartition(".")[2]],
+                "each number with its verdict, CSV"
+                if name.startswith(FOLDER)
+                else names[files[name].rpartition(".")[2]],
                 files[name],
             )
             for name in wanted

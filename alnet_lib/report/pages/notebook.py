@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import copy
+import json
 import re
 import struct
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -45,11 +47,7 @@ def executed(path: Path, sources: Path | None) -> nbformat.NotebookNode:
         With its outputs.
     """
     with reading(path):
-        notebook = nbformat.read(path, as_version=4)
-    for cell in notebook.cells:
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            # The report is handed on: the folders of the machine that made it are nobody's business.
-            cell.source = _FOLDERS.sub(r'\1 = "..."', cell.source)
+        notebook = _without_parameters(nbformat.read(path, as_version=4))
     source = sources / path.name if sources else None
     if source is None or not source.is_file():
         return notebook
@@ -63,6 +61,50 @@ def executed(path: Path, sources: Path | None) -> nbformat.NotebookNode:
             if cell.cell_type == fresh.cell_type == "markdown":
                 cell.source = fresh.source
     return notebook
+
+
+def _without_parameters(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            # The report is handed on: the folders of the machine that made it are nobody's business.
+            cell.source = _FOLDERS.sub(r'\1 = "..."', cell.source)
+    return notebook
+
+
+def handed_on(path: Path, run_dir: Path, addresses: Mapping[str, str]) -> str:
+    """Write an executed notebook for the report's folder: it names no folder of the machine and is small.
+
+    Parameters
+    ----------
+    path : Path
+        The executed notebook; it stays as it is.
+    run_dir : Path
+        A run directory.
+    addresses : mapping of str to str
+        File of the run to where it lies, seen from the notebook, which shows its figures from there.
+
+    Returns
+    -------
+    str
+        JSON.
+    """
+    with reading(path):
+        notebook = _without_parameters(nbformat.read(path, as_version=4))
+    about = notebook.metadata.get("papermill", {})
+    given = {name: str(about.get("parameters", {}).get(name, "")) for name in ("run_dir", "data")}
+    folders = [given["run_dir"], *(part.split("=")[-1] for part in given["data"].split(","))]
+    folders += [str(Path(about.get(name) or ".").parent) for name in ("input_path", "output_path")]
+    folders += [str(run_dir), str(run_dir.resolve()), sys.prefix, str(Path.home())]
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if isinstance(text := output.get("data", {}).get("text/html"), str):
+                output.data["text/html"] = _beside(text, run_dir, addresses)
+    written = nbformat.writes(notebook)
+    for folder in sorted({folder for folder in folders if Path(folder).is_absolute()}, key=len, reverse=True):
+        # Of a folder at the root only what lies in it: its name may be a word.
+        end = "" if len(Path(folder).parts) > 2 else "/"
+        written = written.replace(json.dumps(folder + end, ensure_ascii=False)[1:-1], "..." + end)
+    return written
 
 
 def title(notebook: nbformat.NotebookNode) -> str:
@@ -98,21 +140,28 @@ def body(notebook: nbformat.NotebookNode, run_dir: Path, files: Mapping[str, str
     text, _ = exporter.from_notebook_node(findings_first(notebook))
     text = _HEADING.sub(lambda m: f'<h{m[1]} id="{_slug(m[2])}">{m[2]}</h{m[1]}>', text)
 
-    def beside(match: re.Match[str]) -> str:
-        name, png = f"figures/{match[2]}.png", base64.b64decode(match[3])
-        # Of an item whose notebook ran again only the newer picture is in the run's folder.
-        same = name in files and png == (run_dir / name).read_bytes()
-        return (f'{match[1]}{files[name]}"' if same else match[0]) + size(png)
-
     def leading(match: re.Match[str]) -> str:
         id = match["figure"] or match["table"]
-        known = [(ending.upper(), files.get(f"{folder}s/{id}.{ending}")) for folder, ending in _FILES]
+        found = [files.get(f"{folder}s/{id}.{ending}") for folder, ending in _FILES]
+        known = [(address and address.rsplit(".")[-1].upper(), address) for address in found]
         known.insert(0, ("Beside the printed numbers", f"{id}.html" if f"{id}.html" in pages else None))
         links = [f'<a href="{address}">{name}</a>' for name, address in known if address]
         return match[0] + (f'<p class="files">{" · ".join(links)}</p>' if links else "")
 
     # nbconvert gives each cell an id with a sign that is not allowed in one, and nothing leads there.
-    return _SHOWN.sub(leading, _PICTURE.sub(beside, _CELL_ID.sub("", text)))
+    return _SHOWN.sub(leading, _beside(_CELL_ID.sub("", text), run_dir, files))
+
+
+def _beside(text: str, run_dir: Path, addresses: Mapping[str, str]) -> str:
+    """HTML whose figures are shown from where they lie, each under its address, instead of standing in it."""
+
+    def shown(match: re.Match[str]) -> str:
+        name, png = f"figures/{match[2]}.png", base64.b64decode(match[3])
+        # Of an item whose notebook ran again only the newer picture is in the run's folder.
+        same = name in addresses and png == (run_dir / name).read_bytes()
+        return (f'{match[1]}{addresses[name]}"' if same else match[0]) + size(png)
+
+    return _PICTURE.sub(shown, text)
 
 
 _FILES = (("table", "csv"), ("figure", "svg"), ("figure", "png"))

@@ -75,24 +75,3 @@ if (chosen) {
   addEventListener("hashchange", readAddress);
   readAddress();
 }
-// The gallery: what does not match is hidden, cells are ordered within their smear.
-const filter = document.getElementById("gallery-filter");
-function showCells() {
-  const wanted = Object.fromEntries(new FormData(filter));
-  let cells = 0, smears = 0;
-  document.querySelectorAll(".smear").forEach((smear) => {
-    const list = smear.querySelector(".cells"), own = [...list.children];
-    own.forEach((cell, i) => { cell.dataset.position ??= i; });
-    const key = { falling: (c) => -c.dataset.p, rising: (c) => +c.dataset.p }[wanted.order] ?? ((c) => +c.dataset.position);
-    own.sort((a, b) => key(a) - key(b)).forEach((cell) => {
-      cell.hidden = ["reference", "predicted", "correct"].some((name) => wanted[name] && cell.dataset[name] !== wanted[name]);
-      list.append(cell);
-    });
-    const shown = own.filter((cell) => !cell.hidden).length;
-    smear.hidden = !shown || Boolean(wanted.verdict && smear.dataset.verdict !== wanted.verdict);
-    if (!smear.hidden) { cells += shown; smears += 1; }
-  });
-  document.getElementById("gallery-count").textContent = `${cells} cells in ${smears} smears`;
-}
-filter?.addEventListener("change", showCells);
-if (filter) showCells();
