@@ -21,7 +21,7 @@ def run(tmp_path_factory):
     """A run of one figure, rendered."""
     home = tmp_path_factory.mktemp("runs") / "run, é"
     (home / "figures").mkdir(parents=True)
-    (home / "figures" / "figure_02.webp").write_bytes(PNG)
+    (home / "figures" / "figure_02.png").write_bytes(PNG)
     recorder.write_item(
         home,
         recorder.Item("figure_02", "A cell", "figure", "reproduced", files=("figures/figure_02.png",), caption="C"),
