@@ -1,5 +1,6 @@
 """The report as one thing: an RO-Crate that names every file, a zip, a PDF."""
 
+import base64
 import json
 import re
 import shutil
@@ -13,7 +14,7 @@ from alnet_lib.report import rendering
 from alnet_lib.report.pages import folder, pdf
 from alnet_lib.workflow import provenance, recorder
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\0\1" * 2
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII=")
 
 
 @pytest.fixture(scope="module")

@@ -129,7 +129,10 @@ function gallery() {
     keep();
   }
   filter.addEventListener("input", () => { vote(); });
-  filter.addEventListener("submit", (event) => event.preventDefault());
+  filter.addEventListener("submit", (event) => {
+    event.preventDefault();
+    vote();
+  });
   filter.addEventListener("reset", () => setTimeout(vote));
 
   // --- keyboard: one stop of the Tab key a smear, arrows between its cells ---
