@@ -8,8 +8,9 @@ import pytest
 from command import alnet_here
 from hostile import HOSTILE
 
+from alnet_lib.core.profile import Profile
 from faults import __main__ as program
-from faults import images, inputs, pages
+from faults import images, inputs, pages, runs
 from faults.tally import Tally, each
 
 
@@ -90,3 +91,7 @@ def test_parts_that_did_not_run_keep_their_lines(tmp_path, monkeypatch):
     assert (
         "| input: two | 5 | 5 | 0 |\n| pages: one | 3 | 2 | 1 |" in text and "old" not in text and text.endswith("b\n")
     )
+
+
+def test_the_profile_of_the_campaign_can_be_read_and_leaves_a_checkpoint_after_each_iteration():
+    assert Profile.load(runs.PROFILE).checkpoint_minutes == 0
