@@ -59,6 +59,31 @@ def test_imagenet_weights_are_listed_and_checked(tmp_path, monkeypatch):
     (tmp_path / imagenet.KERAS_SQUEEZENET).write_bytes(b"x")
     damaged = alnet_here("starts", "check", "--network", "squeezenet1_1", "--weights-dir", tmp_path)
     assert damaged.exit_code == 1 and "cannot be read as weights" in damaged.stdout
+    assert "starts check --fetch" in damaged.stdout
+
+
+def test_what_cannot_be_checked_is_named(tmp_path):
+    unknown = alnet_here("starts", "check", "--network", "nonsense")
+    assert unknown.exit_code == 1 and "unknown network `nonsense`" in unknown.stdout
+    nobody = alnet_here("starts", "check", "--network", "vgg16_miniature")
+    assert nobody.exit_code == 1 and "no ImageNet weights of vgg16_miniature" in nobody.stdout
+    nowhere = alnet_here("starts", "check", "--weights-dir", tmp_path / "none")
+    assert nowhere.exit_code == 1 and "none is not a folder" in nowhere.stderr and not nowhere.stdout
+
+
+def test_weights_that_fit_are_named_with_their_path(tmp_path, monkeypatch):
+    import timm
+    from safetensors.torch import save_file
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    name = "convnext_atto"
+    save_file(timm.create_model(name, pretrained=False).state_dict(), tmp_path / f"{name}.safetensors")
+    found = alnet_here("starts", "check", "--network", name, "--weights-dir", tmp_path)
+    assert found.exit_code == 0 and f"{name}: {tmp_path / name}.safetensors" in found.stdout
+    state = timm.create_model("densenet121", pretrained=False).state_dict()
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *_, **__: state)
+    fetched = alnet_here("starts", "check", "--network", "densenet121", "--fetch")
+    assert fetched.exit_code == 0 and "densenet121: densenet121-a639ec97.pth" in fetched.stdout
 
 
 @pytest.mark.parametrize(

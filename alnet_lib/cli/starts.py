@@ -24,7 +24,8 @@ def starts_list() -> None:
 
     print_frame(pd.DataFrame(start.MEANING.items(), columns=["start", "what it is"]))
     print(f"`{start.CELLS}` is there for: {', '.join(start.brought()) or 'no network'}")
-    print(f"\nFiles of `{start.IMAGENET}`, any one of a row, looked for in:")
+    print(f"\nFiles of `{start.IMAGENET}`, any one of a row, looked for in the profile's `weights_dir`,")
+    print("in $ALNET_WEIGHTS, in the cache of the Hugging Face hub, and in:")
     for folder in imagenet.folders():
         print(f"  {visible(folder)}")
     files = {name: imagenet.names(name) for name in start.networks_of(start.IMAGENET)}
@@ -33,26 +34,33 @@ def starts_list() -> None:
 
 @app.command("check")
 def starts_check(
-    network: Annotated[str, typer.Option(help="Only this network; default every one of the paper.")] = "",
+    network: Annotated[str, typer.Option(help="Only this network; default every one of `alnet starts list`.")] = "",
     weights_dir: Annotated[str, typer.Option(help="Folder with weight files, as in a profile.")] = "",
     fetch: Annotated[bool, typer.Option(help="Download what is not at hand.")] = False,
 ) -> None:
     """Look for the ImageNet weights, compare them with their checksums, and load them; 1 where one cannot be had."""
+    from alnet_lib.networks.architectures import ARCHITECTURES, architecture
     from alnet_lib.networks.building import build
     from alnet_lib.networks.starts import imagenet, start
 
-    lacking = 0
+    if weights_dir and not Path(weights_dir).expanduser().is_dir():
+        raise fail(FileNotFoundError(f"{weights_dir} is not a folder"))
+    lacking = False
     for name in [network] if network else start.networks_of(start.IMAGENET):
         try:
-            path = imagenet.fetch(name, weights_dir) if fetch else imagenet.find(name, weights_dir)
-            if path:
-                imagenet.load_file(build(name, ("a", "b"), 32), path)
-            print(f"{name}: {visible(path) if path else 'not at hand'}")
-            lacking += path is None
+            architecture(name)
+            path, told = imagenet.find(name, weights_dir), "not at hand"
+            if path or fetch:
+                # The convolutions are the same for any size, and the head of small images takes less memory.
+                size = 32 if name in ARCHITECTURES else 224
+                made = build(name, ("a", "b"), size, start=start.IMAGENET, weights_dir=weights_dir)
+                told = str(path or imagenet.find(name, weights_dir) or made.weights)
+            lacking |= not (path or fetch)
         except (imagenet.WeightsError, ValueError) as error:
-            print(f"{name}: {visible(error)}")
-            lacking += 1
+            told, lacking = str(error), True
+        print(f"{name}: {visible(told)}")
     if lacking:
+        print("`alnet starts list` names files and folders; `alnet starts check --fetch` downloads what is not there.")
         raise typer.Exit(1)
 
 

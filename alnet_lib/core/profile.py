@@ -172,7 +172,9 @@ class Profile(Settings):
     name: str
     seed: int = Field(2021, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        "float32", description="of the networks; `auto` is bf16 where the device computes in it, else float32"
+    )
     threads: int = Field(
         2, ge=1, description="of a computation, whatever the processors: the last digits of sums depend on them"
     )

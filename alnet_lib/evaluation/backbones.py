@@ -10,7 +10,7 @@ from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.profile import HOLD_OUT, HOLD_OUT_BY_PATIENT
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.experiments import classical
-from alnet_lib.experiments.backbone_comparison import WHOLE
+from alnet_lib.experiments.backbone_comparison import BLOCK_NAMES, WHOLE
 from alnet_lib.networks.architectures import in_the_paper, title
 from alnet_lib.paper import printed
 from alnet_lib.paper.values import Result, Value
@@ -108,14 +108,25 @@ def table_3(rows: pd.DataFrame | Unavailable) -> Result | Unavailable:
     -------
     Result or Unavailable
         Frame: index evaluation and backbone as printed; accuracies in %, `training minutes`, `classification seconds`.
-        Unavailable where no network was trained.
+        Facts: `trainings`, and `notes` on memory, empty where there was enough. Unavailable where no network was
+        trained.
     """
     if isinstance(rows, Unavailable) or rows.empty:
         return Unavailable(_TOO_FEW)
     table = _table_3(rows)
     names = TABLE_3_ROWS | {name: title(name) for name in rows["backbone"].unique()}
     shown = table.rename(index=names).rename(columns=lambda name: name.replace("_", " "))
-    return Result(shown, _table_3_values(table, _intervals(rows)), {"trainings": len(rows)})
+    facts = {"trainings": len(rows), "notes": _noted(rows)}
+    return Result(shown, _table_3_values(table, _intervals(rows)), facts)
+
+
+def _noted(rows: pd.DataFrame) -> str:
+    own = rows[rows["notes"].ne("")]
+    if own.empty:
+        return ""
+    first = own.iloc[0]
+    which = f"{title(first['backbone'])}, {first['evaluation']}, {BLOCK_NAMES[first['fine_tuned_blocks']]}"
+    return f" {len(own)} of {len(rows)} trainings had to do with less memory, e.g. {which}: {first['notes']}."
 
 
 def _table_3(rows: pd.DataFrame) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from alnet_lib.experiments.preparation import Setup, begin, engine_hash, options
 from alnet_lib.imaging import augmentation
 from alnet_lib.networks import storage
 from alnet_lib.networks.starts.start import fingerprint
-from alnet_lib.training import fitting, inference
+from alnet_lib.training import fitting, inference, memory
 
 if TYPE_CHECKING:
     from alnet_lib.core.profile import Profile, Training
@@ -241,6 +241,17 @@ def lacking(*modules: Trained | Unavailable) -> list[tuple[str, dict[str, str]]]
         for number, module in enumerate(modules, start=1)
         if isinstance(module, Unavailable)
     ]
+
+
+def noted(*trainings: Trained | Unavailable) -> str:
+    """Say for a caption what gave way in trainings, e.g. when memory ran out; empty where nothing did.
+
+    Parameters
+    ----------
+    *trainings : Trained or Unavailable
+        Those that are unavailable are left out.
+    """
+    return memory.told([f"{one.name}: {note}" for one in trainings if isinstance(one, Trained) for note in one.notes])
 
 
 def fitted(

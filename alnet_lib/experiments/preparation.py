@@ -15,6 +15,7 @@ from alnet_lib.core.progress import Progress, ProgressLine
 from alnet_lib.networks.building import build
 from alnet_lib.networks.starts.random_start import start_from
 from alnet_lib.networks.starts.start import RANDOM
+from alnet_lib.training.device import resolve_precision
 from alnet_lib.training.options import Options
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ class Setup:
     folder: Path
     device: str = "cpu"
     progress: Callable[..., Progress] = _line
+
+    @property
+    def precision(self) -> str:
+        """`float32` or `bf16`, as the profile and the device have it."""
+        return resolve_precision(self.profile.precision, self.device)
 
 
 def engine_hash() -> str:
@@ -124,7 +130,7 @@ def options(setup: Setup, settings: Training, *, name: str, fine_tuned_blocks: i
         lr_max=settings.lr_max,
         cycles=settings.cycles,
         fine_tuned_blocks=fine_tuned_blocks,
-        precision=profile.precision,
+        precision=setup.precision,
         device=setup.device,
         seed=profile.torch_seed(f"training/{name}") % (1 << 31),
         sampling=settings.sampling,

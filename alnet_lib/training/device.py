@@ -76,7 +76,7 @@ def resolve_precision(precision: str, device: str) -> str:
 
 
 def use_tensor_cores(device: str) -> dict[str, bool]:
-    """Set how CUDA computes in float32: in TF32, by convolutions that are tried out first; nothing on the CPU.
+    """Set how CUDA computes for this process: float32 in TF32, by convolutions that are tried out first.
 
     Parameters
     ----------
@@ -86,14 +86,15 @@ def use_tensor_cores(device: str) -> dict[str, bool]:
     Returns
     -------
     dict of str to bool
-        `tf32`, `cudnn_benchmark` and `cudnn_deterministic`, for a run's provenance; all False on the CPU.
+        `tf32`, `cudnn_benchmark` and `cudnn_deterministic`, for a run's provenance; empty on the CPU, where nothing is
+        set.
     """
-    on = device == "cuda"
-    if on:
-        torch.backends.cuda.matmul.fp32_precision = "tf32"
-        torch.backends.cudnn.conv.fp32_precision = "tf32"  # type: ignore[attr-defined]
-        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = True, False
-    return {"tf32": on, "cudnn_benchmark": on, "cudnn_deterministic": False}
+    if device != "cuda":
+        return {}
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    torch.backends.cudnn.conv.fp32_precision = "tf32"  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = True, False
+    return {"tf32": True, "cudnn_benchmark": True, "cudnn_deterministic": False}
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[Any]:

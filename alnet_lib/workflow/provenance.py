@@ -27,6 +27,7 @@ def provenance(
     precision: str,
     seed: int,
     starts: list[dict[str, str]] | None = None,
+    cuda: dict[str, bool] | None = None,
 ) -> dict[str, Any]:
     """Tell where a run's numbers come from.
 
@@ -42,6 +43,8 @@ def provenance(
         Of every generator.
     starts : list of dict, optional
         Of `starts.start.origins_of`.
+    cuda : dict of str to bool, optional
+        Of `training.device.use_tensor_cores`.
 
     Returns
     -------
@@ -57,6 +60,7 @@ def provenance(
         "platform": f"{platform.system()} {platform.machine()}",
         "device": device,
         "precision": precision,
+        "cuda": cuda or {},
         "seed": seed,
         "profile": profile,
         "cohort": cohort,

@@ -105,6 +105,13 @@ class Run:
         return resolve_device(self.profile.device)
 
     @property
+    def precision(self) -> str:
+        """`float32` or `bf16`, as the profile and the device have it."""
+        from alnet_lib.training.device import resolve_precision
+
+        return resolve_precision(self.profile.precision, self.device)
+
+    @property
     def command(self) -> str:
         """The command line that runs this run's notebooks."""
         data = f" --data {self.data}" if self.data else ""
@@ -115,6 +122,7 @@ class Run:
     def begin(self, cohort: Cohort) -> None:
         """Write the provenance of a run on this cohort (notebook 01 does this once the cohort is built)."""
         from alnet_lib.networks.starts.start import origins_of
+        from alnet_lib.training.device import use_tensor_cores
 
         about = {
             "name": cohort.name,
@@ -128,8 +136,8 @@ class Run:
         profile = self.profile
         starts = {name: profile.start_of(name) for name in profile.networks}
         provenance.write_provenance(
-            self.dir, profile=profile.model_dump(), cohort=about, device=self.device, precision=profile.precision,
-            seed=profile.seed, starts=origins_of(starts, profile.weights_dir),
+            self.dir, profile=profile.model_dump(), cohort=about, device=self.device, precision=self.precision,
+            seed=profile.seed, starts=origins_of(starts, profile.weights_dir), cuda=use_tensor_cores(self.device),
         )  # fmt: skip
 
     def cohort(self) -> Cohort:
@@ -169,8 +177,10 @@ class Run:
         import torch
 
         from alnet_lib.experiments.preparation import Setup
+        from alnet_lib.training.device import use_tensor_cores
 
         torch.set_num_threads(self.profile.threads)
+        use_tensor_cores(self.device)
         return Setup(self.images(), self.profile, self.dir, self.device, self.progress)
 
     def save_predictions(self, cells: pd.DataFrame | Unavailable) -> None:

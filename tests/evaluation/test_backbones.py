@@ -32,7 +32,7 @@ def _training(backbone, evaluation, blocks, *, validation=None, testing=None):
     return {
         "backbone": backbone, "evaluation": evaluation, "fine_tuned_blocks": blocks, "training_minutes": 2.0,
         "classification_seconds": 3.0, "validation": validation, "testing": testing,
-        "validation_accuracy": _accuracy(validation), "testing_accuracy": _accuracy(testing),
+        "validation_accuracy": _accuracy(validation), "testing_accuracy": _accuracy(testing), "notes": "",
     }  # fmt: skip
 
 
@@ -74,6 +74,13 @@ def test_table_3_has_the_papers_rows_and_its_statistics_are_correct(rows):
     assert folds.n_patients == PATIENTS and folds.interval.startswith("jackknife")
     times = values["table_03.hold_out.vgg16.training_minutes"]
     assert times.reproduced == 2 and times.ci_low is None
+
+
+def test_the_caption_of_table_3_says_where_memory_ran_out(rows):
+    assert backbones.table_3(rows).facts == {"trainings": 15, "notes": ""}
+    rows.loc[[4, 9], "notes"] = "iteration 3: out of memory, from then on 8 images at a time"
+    notes = backbones.table_3(rows).facts["notes"]
+    assert notes.startswith(" 2 of 15 trainings") and "VGG16, hold-out, Whole: iteration 3: out of memory" in notes
 
 
 def test_validation_by_patient_adds_nothing_to_table_3(three):

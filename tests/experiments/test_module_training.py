@@ -99,6 +99,24 @@ def test_without_module_1_there_are_no_predictions_and_no_held_out_smears(setup)
     assert module_training.lacking(none, none)[1] == ("Module 2 is unavailable: {reason}.", {"reason": none.reason})
 
 
+def test_what_gave_way_in_a_training_is_told_with_its_name_now_and_when_it_is_loaded(setup, monkeypatch):
+    fit = fitting.fit
+
+    def short_of_memory(*given, **more):
+        done = fit(*given, **more)
+        done.notes.append("iteration 3: out of memory, from then on 4 images at a time")
+        return done
+
+    monkeypatch.setattr(fitting, "fit", short_of_memory)
+    told = " (module_1: iteration 3: out of memory, from then on 4 images at a time.)"
+    for _ in range(2):
+        trained = module_training.train(setup, MODULE_1, setup.profile.module_1)
+        assert module_training.noted(trained, Unavailable("none")) == told
+        monkeypatch.setattr(fitting, "fit", None)
+    trained.notes.clear()
+    assert module_training.noted(trained) == ""
+
+
 def test_the_testing_smears_are_kept_with_the_digest_of_the_weights(setup, monkeypatch):
     trained = module_training.train(setup, MODULE_1, setup.profile.module_1)
     cells = module_training.predicted(setup, trained, Unavailable("none"))

@@ -222,7 +222,7 @@ def of_start(setup: Setup, start: FrozenStart, rows: np.ndarray) -> np.ndarray:
     """
     profile, data = setup.profile.model_copy(update={"start": start.start}), setup.data
     origin = starts.describe(start.start, start.network, profile.weights_dir)
-    asked = (start, profile.image_size, profile.crop, profile.seed, profile.precision, profile.dropout, origin.sha256)
+    asked = (start, profile.image_size, profile.crop, profile.seed, setup.precision, profile.dropout, origin.sha256)
     train = rows[data.manifest["split"].to_numpy()[rows] == "train"]
     train = train if len(train) else rows
     known = sha256(data.content_hash, rows.tobytes(), train.tobytes(), repr(asked), code_hash(__name__))
@@ -232,7 +232,7 @@ def of_start(setup: Setup, start: FrozenStart, rows: np.ndarray) -> np.ndarray:
     fit_on = Images(data.pixels, train, np.zeros(len(train), np.int64), train, ("one", "other"))
     network = begin(profile, start.network, fit_on, name="frozen")
     line = setup.progress(f"{title(start)}, frozen, cells")
-    values = embed(network, data.pixels, rows, device=setup.device, precision=profile.precision, progress=line)
+    values = embed(network, data.pixels, rows, device=setup.device, precision=setup.precision, progress=line)
     with atomic_path(path) as partial, open(partial, "wb") as file:
         np.savez(file, values=values, key=known)
     return values
