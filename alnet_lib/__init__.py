@@ -17,18 +17,21 @@ if TYPE_CHECKING:
     from alnet_lib.cohorts.building import read as cohort
     from alnet_lib.diagnosis.aggregation import MajorityAboveThreshold, vote
     from alnet_lib.diagnosis.model import ALNet
+    from alnet_lib.report.explorer.panel import Explorer
 
     load = ALNet.load
+    open = Explorer.open
 
 __version__ = "0.1.0"
 
-__all__ = ["ALNet", "MajorityAboveThreshold", "__version__", "cohort", "load", "vote"]
+__all__ = ["ALNet", "MajorityAboveThreshold", "__version__", "cohort", "load", "open", "vote"]
 
 _HOMES = {
     "ALNet": ("alnet_lib.diagnosis.model", "ALNet"),
     "MajorityAboveThreshold": ("alnet_lib.diagnosis.aggregation", "MajorityAboveThreshold"),
     "cohort": ("alnet_lib.cohorts.building", "read"),
     "load": ("alnet_lib.diagnosis.model", "ALNet.load"),
+    "open": ("alnet_lib.report.explorer.panel", "Explorer.open"),
     "vote": ("alnet_lib.diagnosis.aggregation", "vote"),
 }
 

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,7 +16,12 @@ from threadpoolctl import threadpool_limits
 from alnet_lib.cohorts import building
 from alnet_lib.cohorts.synthetic import twin as synthetic_twin
 from alnet_lib.cohorts.synthetic.composition import composition
-from alnet_lib.core.files import atomic_path
+from alnet_lib.core.files import atomic_path, write_json
+from alnet_lib.core.integrity import index
+from alnet_lib.core.profile import Profile
+from alnet_lib.diagnosis.tasks import MODULES
+from alnet_lib.networks.building import build
+from alnet_lib.networks.storage import save_network
 from alnet_lib.training.data import Images
 
 
@@ -99,3 +106,28 @@ def images():
     pixels = rng.integers(0, 120, (40, 32, 32, 3), dtype=np.uint8)
     pixels[labels == 1, :, :, 0] += 120
     return Images(pixels, np.arange(40), labels.astype(np.int64), np.arange(40) // 4, ("dark", "red"))
+
+
+@pytest.fixture(scope="session")
+def finished_run(twin, tmp_path_factory):
+    """A small finished run: untrained networks, and probabilities with cells and smears right, wrong and unknown."""
+    folder = tmp_path_factory.mktemp("finished") / "run, é"
+    folder.mkdir()
+    index.begin(folder)
+    shown = twin.manifest[twin.manifest["split"].isin(["test", "external"])].reset_index(drop=True)
+    for path in shown["path"]:
+        (folder / "cohort" / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(twin.root / path, folder / "cohort" / path)
+    replace(twin, root=folder / "cohort", manifest=shown).save(folder / "cohort")
+    rng = np.random.default_rng(3)
+    cells = shown.assign(validation=False, eligible=True)
+    for seed, spec in enumerate(MODULES):
+        network = build("vgg16_miniature", spec.classes, 32, seed=seed)
+        save_network(network, folder / "models" / f"{spec.name}.safetensors", {"threshold": 0.5, "crop": 1.0})
+        chances = rng.dirichlet(np.ones(len(spec.classes)), len(cells))
+        chances += 0.25 * (spec.reference(cells).to_numpy()[:, None] == np.array(spec.classes))
+        cells[spec.columns] = (chances / chances.sum(axis=1, keepdims=True)).astype(np.float32)
+    with atomic_path(folder / "predictions" / "cells.parquet") as temporary:
+        cells.to_parquet(temporary, index=False)
+    write_json(folder / "provenance.json", {"profile": Profile.load("smoke").model_dump()})
+    return folder

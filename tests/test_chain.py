@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from command import alnet, alnet_here
 
+import alnet_lib as al
 from alnet_lib import paper
+from alnet_lib.networks import activations
 from alnet_lib.report import explorer
 from alnet_lib.workflow.run import Run
 from alnet_lib.workflow.steps import STEPS
@@ -89,13 +91,11 @@ def test_smears_and_cells_are_shown_and_browsed(smoke):
     assert line["smear_id"] in smear.alt and line["image_id"] in cell.alt
     with pytest.raises(KeyError, match="no smear and no cell `nothing`"):
         explorer.show(run, "nothing")
-    box = explorer.browser(run)
-    dropdown, slider = box.children[0].children
-    assert len(dropdown.options) == cells[cells["split"].eq("test")]["smear_id"].nunique()
-    slider.value, dropdown.index = 0.9, len(dropdown.options) - 1
-    cell, layer = explorer.map_browser(run).children[0].children
-    assert layer.value == (3, 1) and len(layer.options) == 13
-    layer.value, cell.index = (1, 2), 1
+    opened = al.open(smoke)
+    assert len(opened.smears()) == cells[cells["split"].eq("test")]["smear_id"].nunique()
+    assert line["smear_id"] in opened.show(line["smear_id"]).alt
+    assert len(activations.layers(opened.network("module_1"))) == 13
+    assert "64 feature maps of block 3, layer 1" in opened.maps(line["image_id"]).alt
 
 
 def test_a_second_run_does_nothing(smoke):

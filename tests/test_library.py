@@ -19,7 +19,7 @@ import pandas as pd
 from alnet_lib.core import resources
 target = Path(sys.argv[1]).resolve()
 assert target in Path(al.__file__).resolve().parents, al.__file__
-assert len(list(resources.NOTEBOOKS_DIR.glob("*.ipynb"))) == 7
+assert len(list(resources.NOTEBOOKS_DIR.glob("*.ipynb"))) == 8
 assert (resources.PROFILES_DIR / "smoke.yaml").is_file() and resources.SNAKEFILE.is_file()
 assert any(p.is_file() for p in (resources.LIBRARY / "report" / "templates").iterdir())
 for place in (resources.NOTEBOOKS_DIR, resources.PROFILES_DIR, resources.SNAKEFILE):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +13,9 @@ import pandas as pd
 
 from alnet_lib.core.files import atomic_path, sha256, write_json
 from alnet_lib.core.integrity.reading import reading
+from alnet_lib.core.resources import cores
 from alnet_lib.core.vocabulary import CELL_TYPES, LABELS, MANIFEST_COLUMNS
-from alnet_lib.imaging.decoding import CROP_COLUMNS, Crop
+from alnet_lib.imaging.decoding import CROP_COLUMNS, Crop, picture, resize
 
 
 class CohortError(ValueError):
@@ -80,6 +83,44 @@ class Cohort:
         columns = [self.manifest[c].astype(float) if c in self.manifest else [np.nan] * len(self.manifest)
                    for c in CROP_COLUMNS]  # fmt: skip
         return list(zip(*columns, strict=True))
+
+    def pictures(
+        self, image_ids: Iterable[str], side: int = 0, *, crop: float = 1.0, allow_truncated: bool = False
+    ) -> list[np.ndarray]:
+        """Read the pictures of some cells from their files.
+
+        Parameters
+        ----------
+        image_ids : iterable of str
+            Cells of the manifest.
+        side : int
+            Pixels a side; 0 for the file's own resolution.
+        crop : float
+            Side of the central square shown, as a fraction of the shorter side, in (0, 1].
+        allow_truncated : bool
+            Use JPEG files that end early.
+
+        Returns
+        -------
+        list of ndarray
+            uint8 (S, S, 3), RGB, in the order asked for.
+
+        Raises
+        ------
+        KeyError
+            No such cell.
+        alnet_lib.imaging.decoding.ImageError
+            A file is missing or cannot be read.
+        """
+        files, crops = self.files, self.crops
+        row = dict(zip(self.manifest["image_id"], range(len(files)), strict=True))
+
+        def read(i: int) -> np.ndarray:
+            found = picture(files[i], crops[i], allow_truncated=allow_truncated)
+            return resize(found, side or max(round(crop * min(found.shape[:2])), 1), crop=crop)
+
+        with ThreadPoolExecutor(cores()) as pool:
+            return list(pool.map(read, [row[name] for name in image_ids]))
 
     @property
     def identified(self) -> pd.DataFrame:

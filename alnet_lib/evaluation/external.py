@@ -104,7 +104,7 @@ def _section_3_3(votes: pd.DataFrame) -> list[Value]:
 
 def site_examples(
     data: CellImages, rng: np.random.Generator, *, each: int = 6
-) -> dict[str, list[np.ndarray]] | Unavailable:
+) -> dict[tuple[str, str], list[np.ndarray]] | Unavailable:
     """Choose blasts to show of each site and lineage (Figure 5).
 
     Parameters
@@ -119,17 +119,17 @@ def site_examples(
     Returns
     -------
     dict or Unavailable
-        Lineage and site, on two lines, to pictures, uint8 (S, S, 3); unavailable when blasts come from one site only.
+        Lineage and site to pictures, uint8 (S, S, 3); unavailable when blasts come from one site only.
     """
     manifest = data.manifest
     blasts = MODULE_2.reference(manifest)
     sites = manifest.loc[blasts.notna(), "site"].unique()
     if len(sites) < 2:
         return Unavailable("blasts come from one site only")
-    found = {}
+    found: dict[tuple[str, str], list[np.ndarray]] = {}
     for name in MODULE_2.classes:
         for site in sites:
             rows = np.flatnonzero(blasts.eq(name) & manifest["site"].eq(site))
             if len(rows):
-                found[f"{LABELS[name]}\n{site}"] = [data.pixels[i] for i in rng.permutation(rows)[:each]]
+                found[LABELS[name], str(site)] = [data.pixels[i] for i in rng.permutation(rows)[:each]]
     return found

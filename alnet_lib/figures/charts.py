@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from alnet_lib.statistics import classification
 
 if TYPE_CHECKING:
     import pandas as pd
+
+NAMED, UPRIGHT = 24, 8
+"""Most smears of `vote_bars` that stand with name and verdict, and most whose names fit side by side."""
 
 
 @if_available
@@ -53,7 +57,7 @@ def confusion_heatmap(counts: pd.DataFrame | Result, title: str = "") -> Describ
         axes = figure.add_subplot()
         shown = percent.map(lambda p: "" if np.isnan(p) else f"{p:.1f}") + "\n(" + counts.astype(str) + ")"
         sns.heatmap(
-            percent, annot=shown, fmt="", cmap="cividis_r", vmin=0, vmax=100, ax=axes, linewidths=0.5,
+            percent, annot=shown, fmt="", cmap="Blues", vmin=0, vmax=100, ax=axes, linewidths=0.5, linecolor="0.85",
             annot_kws={"size": 6.5}, cbar_kws={"label": "% of the reference class"},
             xticklabels=labelled(percent.columns), yticklabels=labelled(percent.index),
         )  # fmt: skip
@@ -72,6 +76,8 @@ def confusion_heatmap(counts: pd.DataFrame | Result, title: str = "") -> Describ
 def vote_bars(votes: pd.DataFrame | Result, classes: Sequence[str] = MODULE_1_CLASSES) -> DescribedFigure:
     """Show each smear as a bar of the shares of its cells; smears grouped by diagnosis, one half as a line.
 
+    A few smears stand with their names and verdicts.
+
     Parameters
     ----------
     votes : DataFrame or Result
@@ -85,24 +91,41 @@ def vote_bars(votes: pd.DataFrame | Result, classes: Sequence[str] = MODULE_1_CL
         One bar a smear.
     """
     votes = given(votes, "votes")
+    order = votes.sort_values(["diagnosis", "module_1"]).reset_index(drop=True)
+    named = len(order) <= NAMED
     with style():
-        figure = new_figure(PAGE, 2.2)
+        figure = new_figure(PAGE, 2.8 if named else 2.2)
         axes = figure.add_subplot()
-        order = votes.sort_values(["diagnosis", "module_1"]).reset_index(drop=True)
         bottom = np.zeros(len(order))
         for name in classes:
             share = order[f"share_{name}"].to_numpy()
-            axes.bar(order.index, share, bottom=bottom, width=1.0, color=CLASS_COLOURS[name], label=LABELS[name])
+            width = 0.8 if named else 1.0
+            axes.bar(order.index, share, bottom=bottom, width=width, color=CLASS_COLOURS[name], label=LABELS[name])
             bottom += share
         for diagnosis, part in order.groupby("diagnosis"):
             axes.text(part.index.to_numpy().mean(), 1.03, str(diagnosis), ha="center", va="bottom")
-            axes.axvline(part.index.max() + 0.5, color="white", lw=1.5)
-        axes.axhline(0.5, color="0.25", lw=0.8, ls=":")
-        axes.set(ylabel="share of cells", xlabel="smears", xlim=(-0.5, len(order) - 0.5), ylim=(0, 1.12), xticks=[])
-        axes.legend(ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.08))
+            axes.axvline(part.index.max() + 0.5, color="0.6" if named else "white", lw=0.8 if named else 1.5)
+        axes.axhline(0.5, color="0.7", lw=0.8, ls=":")
+        axes.set(ylabel="share of cells", xlim=(-0.5, len(order) - 0.5), ylim=(0, 1.12), xticks=[])
+        if named:
+            texts = [_named(line) for line in order.itertuples()]
+            axes.set_xticks(order.index, texts, rotation=0 if len(order) <= UPRIGHT else 90)
+            axes.tick_params(axis="x", length=0)
+            figure.legend(ncols=5, loc="outside lower center")
+        else:
+            axes.set_xlabel("smears")
+            axes.legend(ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.08))
         counts = ", ".join(f"{count} {name}" for name, count in order["diagnosis"].value_counts().items())
         figure.alt = f"Bars of the shares of cell classes in each of {len(order)} smears, by diagnosis: {counts}."
+        if named and "verdict" in order:
+            figure.alt += " Verdicts: " + "; ".join(f"{r.smear_id} {r.verdict}" for r in order.itertuples()) + "."
     return figure
+
+
+def _named(smear: Any) -> str:
+    """Name of a smear in lines of at most 14 letters, and its verdict."""
+    name = "\n".join(textwrap.wrap(str(smear.smear_id), 14))
+    return f"{name}\n{smear.verdict}" if hasattr(smear, "verdict") else name
 
 
 @if_available

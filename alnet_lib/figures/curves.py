@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.patches import Rectangle
 
 from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.core.vocabulary import LABELS
@@ -33,7 +34,7 @@ _COLOURS = [OKABE_ITO[name] for name in ("vermillion", "blue", "green", "purple"
 
 @if_available
 def multiclass_roc(analysis: MulticlassRoc | Result) -> DescribedFigure:
-    """Figure 4: a curve a class, their average, and the interval of best thresholds.
+    """Figure 4: a curve a class and their average, with the points of the paper's threshold.
 
     Parameters
     ----------
@@ -43,32 +44,43 @@ def multiclass_roc(analysis: MulticlassRoc | Result) -> DescribedFigure:
     Returns
     -------
     DescribedFigure
-        ROC curves with their areas in the legend.
+        ROC curves with their areas in the legend, A whole and B the corner that holds the points.
     """
     roc: MulticlassRoc = given(analysis, "roc")
     with style():
-        figure = new_figure(COLUMN * 1.25, COLUMN * 1.1)
-        axes = figure.add_subplot()
-        axes.plot([0, 1], [0, 1], color="0.8", lw=0.8, zorder=0)
-        for name, curve in roc.classes.items():
-            label = f"{LABELS.get(name, name)} ({curve.auc:.3f})"
-            axes.plot(curve.fpr, curve.tpr, color=CLASS_COLOURS.get(name, "0.5"), lw=1, label=label)
-        axes.plot(
-            roc.average.fpr,
-            roc.average.tpr,
-            color="0.2",
-            lw=2.2,
-            ls=(0, (4, 2)),
-            label=f"average ({roc.average.auc:.3f})",
-        )
+        figure = new_figure(PAGE, 3.5)
+        panels = figure.subplots(1, 2)
+        for axes in panels:
+            axes.plot([0, 1], [0, 1], color="0.8", lw=0.8, zorder=0)
+            for name, curve in roc.classes.items():
+                colour, label = CLASS_COLOURS.get(name, "0.5"), f"{LABELS.get(name, name)} ({curve.auc:.3f})"
+                axes.plot(curve.fpr, curve.tpr, color=colour, lw=1, label=label)
+                if name in roc.at_half.index:
+                    x, y = roc.at_half.loc[name]
+                    axes.plot(x, y, "o", ms=5, color=colour, mec="white", mew=0.7, zorder=3, clip_on=False)
+            label = f"average ({roc.average.auc:.3f})"
+            axes.plot(roc.average.fpr, roc.average.tpr, color="0.2", lw=2, ls=(0, (4, 2)), label=label, zorder=1)
+            axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
+        side = float(np.clip(1.25 * max(roc.at_half["fpr"].max(), 1 - roc.at_half["tpr"].min()), 0.1, 0.5))
+        panels[0].set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        panels[0].add_patch(Rectangle((0, 1 - side), side, side, fc="none", ec="0.5", lw=0.6))
+        panels[1].set(xlim=(-0.02 * side, side), ylim=(1 - side, 1 + 0.02 * side))
+        for letter, axes in zip("AB", panels, strict=True):
+            axes.set_title(letter, loc="left", weight="bold")
+        panels[1].set_title("the corner marked in A")
         low, high = roc.threshold
-        axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-        axes.set_title(f"M = {roc.hand_till:.3f}; best threshold {low:.2f} to {high:.2f}")
-        axes.legend(title="AUC", loc="lower right")
+        words = f"Hand and Till's M, the mean AUC over pairs of classes: {roc.hand_till:.3f}"
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, ncols=3, loc="outside lower center",
+            title=f"AUC; points: threshold 0.50 (equally best: {low:.2f} to {high:.2f}). {words}",
+        )  # fmt: skip
         aucs = ", ".join(f"{LABELS.get(n, n)} {c.auc:.3f}" for n, c in roc.classes.items())
+        points = ", ".join(f"{LABELS.get(n, n)} {p.tpr:.2f} and {1 - p.fpr:.2f}" for n, p in roc.at_half.iterrows())
         figure.alt = (
             f"ROC curves over smears. AUC: {aucs}; average {roc.average.auc:.3f}. Hand and Till's M "
-            f"{roc.hand_till:.3f}. Thresholds from {low:.2f} to {high:.2f} are equally best."
+            f"{roc.hand_till:.3f}. Thresholds from {low:.2f} to {high:.2f} are equally best. "
+            f"Sensitivity and specificity at 0.50: {points}."
         )
     return figure
 
@@ -254,7 +266,18 @@ def cells_figure(curve: pd.DataFrame | Result) -> DescribedFigure:
         "correct verdict": frame[["cells", "correct", "low", "high"]].set_axis(names, axis=1),
         "unknown": frame[["cells", "unknown", "unknown low", "unknown high"]].set_axis(names, axis=1),
     }
-    return _lines(shown, "cells of a smear", "share of smears", logx=True, ylim=(-0.02, 1.02))
+    figure = _lines(shown, "cells of a smear that are seen", "share of smears", logx=True, ylim=(-0.02, 1.02))
+    axes = figure.axes[0]
+    # At few cells the numbers of a logarithmic axis would be 10 to the 0 and to the 1.
+    axes.set_xticks(frame["cells"], [f"{n:g}" for n in frame["cells"]])
+    axes.set_xticks([], minor=True)
+    tied = frame[frame["cells"].eq(2)]
+    if len(tied) and len(frame) > 1:
+        words = "two cells that differ:\na tie, no verdict"
+        to = (2, float(tied["unknown"].iloc[0]))
+        arrow = {"arrowstyle": "-", "lw": 0.6, "color": "0.4"}
+        axes.annotate(words, to, (2.6, min(to[1] + 0.12, 0.6)), fontsize=6.5, color="0.3", arrowprops=arrow)
+    return figure
 
 
 @if_available
@@ -289,39 +312,6 @@ def dots(frame: pd.DataFrame | Result, label: str, *, mark: float = 0.5) -> Desc
         listed = "; ".join(f"{r.label}: {r.value:.2f} ({_ends(r.low, r.high)})" for r in shown.itertuples())
         figure.alt = f"{label}, a dot with its interval each; the dashed line is at {mark:g}. {listed}."
     return figure
-
-
-@if_available
-def lines(
-    curves: Mapping[str, pd.DataFrame],
-    xlabel: str,
-    ylabel: str,
-    *,
-    diagonal: bool = False,
-    logx: bool = False,
-    ylim: tuple[float, float] | None = None,
-) -> DescribedFigure:
-    """Curves in one panel.
-
-    Parameters
-    ----------
-    curves : mapping of str to DataFrame
-        Name of a curve to its `x`, `y` and, where known, `low` and `high`, shown as a band.
-    xlabel, ylabel : str
-        Names of the axes.
-    diagonal : bool
-        Whether a grey line shows y = x.
-    logx : bool
-        Whether x is logarithmic.
-    ylim : tuple of float, optional
-        Lowest and highest y shown.
-
-    Returns
-    -------
-    DescribedFigure
-        At most six curves.
-    """
-    return _lines(curves, xlabel, ylabel, diagonal=diagonal, logx=logx, ylim=ylim)
 
 
 def _lines(

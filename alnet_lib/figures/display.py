@@ -36,11 +36,26 @@ def show_figure(png: bytes, *, alt: str, id: str, caption: str) -> Any:
     IPython.display.HTML
         The picture as a data address, so that the notebook needs no file beside it.
     """
-    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     return HTML(
-        f'<figure id="{for_html(id)}"><img src="{source}" alt="{for_html(alt)}">'
-        f"<figcaption>{for_html(caption)}</figcaption></figure>"
+        f'<figure id="{for_html(id)}">{image_tag(png, alt)}<figcaption>{for_html(caption)}</figcaption></figure>'
     )
+
+
+def image_tag(png: bytes, alt: str, *, style: str = "") -> str:
+    """Write a picture as HTML that needs no file beside it.
+
+    Parameters
+    ----------
+    png : bytes
+        The picture.
+    alt : str
+        Its text alternative; escaped here.
+    style : str
+        CSS of the picture, e.g. `max-width: 100%`; pages of the report leave that to their style sheet.
+    """
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    styled = f' style="{for_html(style)}"' if style else ""
+    return f'<img src="{source}" alt="{for_html(alt)}"{styled}>'
 
 
 def show_unavailable(id: str, reason: str, *, title: str = "") -> Any:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 COLUMN, PAGE = 85 / 25.4, 180 / 25.4
 """Widths in inches of one and of two journal columns."""
 
+SCREEN = 120
+"""Pixels an inch of a figure in a notebook."""
+
 
 OKABE_ITO: dict[str, str] = {
     "orange": "#E69F00", "sky": "#56B4E9", "green": "#009E73", "yellow": "#F0E442", "blue": "#0072B2",
@@ -77,6 +80,30 @@ class DescribedFigure(Figure):
     """
 
     alt: str = ""
+
+    def png(self, dpi: float = SCREEN) -> bytes:
+        """Draw it as a PNG file.
+
+        Parameters
+        ----------
+        dpi : float
+            Pixels an inch.
+        """
+        out = BytesIO()
+        with style():
+            if self.get_layout_engine() is None:
+                # A fixed layout needs no second drawing to find what is cut off.
+                matplotlib.rcParams["savefig.bbox"] = None
+            self.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
+        return out.getvalue()
+
+    def __repr__(self) -> str:
+        """Say in words what it shows: what a notebook without pictures has of it."""
+        return self.alt or super().__repr__()
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        """What a notebook shows, whatever matplotlib's backend is."""
+        return self.png(), {"alt": self.alt}
 
     def draw(self, renderer: Any) -> None:
         """Draw, with a `$` in a name as a `$`: only matplotlib's own labels of logarithmic axes are mathematics."""

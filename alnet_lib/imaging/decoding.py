@@ -26,6 +26,10 @@ Crop = tuple[float, float, float, float]
 WHOLE: Crop = (float("nan"),) * 4
 
 
+SHOWN_SIDE = 192
+"""Pixels a side of a picture of a cell in a figure, whatever the networks see: one inch at 200 pixels an inch."""
+
+
 MAX_PIXELS = 50_000_000
 """Largest image in pixels: a picture of one cell has under a million, a field of view under 20 million, and 50 million
 take 150 megabytes in each thread that decodes."""

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from alnet_lib.core.progress import Progress
 
 
+def pixel_file(cache: Path, content_hash: str, size: int, crop: float = 1.0) -> Path:
+    """Path of the array that `pixel_array` makes with these arguments; it need not be there."""
+    key = sha256(content_hash, f"{size} {crop}", code_hash("alnet_lib.imaging.decoding"))[:16]
+    return cache / f"pixels_{key}.npy"
+
+
 def pixel_array(
     files: Sequence[Path],
     crops: Sequence[Crop],
@@ -64,8 +70,7 @@ def pixel_array(
     ImageError
         An image that cannot be used.
     """
-    key = sha256(content_hash, f"{size} {crop}", code_hash("alnet_lib.imaging.decoding"))[:16]
-    path = cache / f"pixels_{key}.npy"
+    path = pixel_file(cache, content_hash, size, crop)
     shape = (len(files), size, size, 3)
 
     def mapped(path: Path) -> np.ndarray:

@@ -45,6 +45,8 @@ class MulticlassRoc:
         Lowest and highest share that are equally best as threshold.
     youden : float
         There, the mean over classes of sensitivity + specificity - 1.
+    at_half : DataFrame
+        `operating_points` at a threshold of one half, the paper's.
     """
 
     classes: dict[str, Curve]
@@ -52,6 +54,7 @@ class MulticlassRoc:
     hand_till: float
     threshold: tuple[float, float]
     youden: float
+    at_half: pd.DataFrame
 
 
 def curve(reference: np.ndarray | pd.Series, score: np.ndarray | pd.Series) -> Curve:
@@ -277,6 +280,32 @@ def best_threshold(reference: pd.Series, shares: pd.DataFrame) -> tuple[float, f
     return float(values[longest[0]]), float(values[longest[-1] + 1]), float(index.max())
 
 
+def operating_points(reference: pd.Series, shares: pd.DataFrame, threshold: float) -> pd.DataFrame:
+    """Where a threshold on the share of a class puts each class on its ROC curve.
+
+    Parameters
+    ----------
+    reference : Series
+        (n,), class of each smear.
+    shares : DataFrame
+        (n, classes), share of the smear's cells predicted as each class, in [0, 1].
+    threshold : float
+        A smear is predicted a class when its share of that class exceeds the threshold.
+
+    Returns
+    -------
+    DataFrame
+        Index the classes that have smears and do not have all; `fpr` and `tpr` in [0, 1].
+    """
+    names = reference.to_numpy()
+    points = {}
+    for name in shares.columns:
+        case, above = names == name, shares[name].to_numpy() > threshold
+        if case.any() and not case.all():
+            points[name] = {"fpr": float(above[~case].mean()), "tpr": float(above[case].mean())}
+    return pd.DataFrame.from_dict(points, orient="index", columns=["fpr", "tpr"])
+
+
 def multiclass_roc(reference: pd.Series, shares: pd.DataFrame) -> MulticlassRoc:
     """Analyse the shares of smears as Fig. 4 does.
 
@@ -303,7 +332,8 @@ def multiclass_roc(reference: pd.Series, shares: pd.DataFrame) -> MulticlassRoc:
     ends = np.mean([_step_ends(c, grid) for c in curves.values()], axis=0)
     average = Curve(np.repeat(grid, 2), ends.ravel(), average_auc(reference, shares))
     low, high, youden = best_threshold(reference, shares)
-    return MulticlassRoc(curves, average, hand_till(reference, shares), (low, high), youden)
+    half = operating_points(reference, shares, 0.5)
+    return MulticlassRoc(curves, average, hand_till(reference, shares), (low, high), youden, half)
 
 
 def _step_ends(c: Curve, grid: np.ndarray) -> np.ndarray:

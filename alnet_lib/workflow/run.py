@@ -172,6 +172,11 @@ class Run:
         )  # fmt: skip
         return CellImages(cohort.manifest, pixels, cohort.content_hash, cohort.name, cohort.kind)
 
+    def pictures(self, image_ids: Iterable[str], side: int = 0) -> list[np.ndarray]:
+        """Read cells from their files, uint8 (S, S, 3): `side` pixels, 0 for the file's own, whatever networks see."""
+        profile = self.profile
+        return self.cohort().pictures(image_ids, side, crop=profile.crop, allow_truncated=profile.allow_truncated)
+
     def setup(self) -> Setup:
         """Gather what trainings and analyses of this run take: images, profile, folder, device, progress."""
         import torch

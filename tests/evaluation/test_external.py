@@ -104,7 +104,10 @@ def test_examples_of_sites_need_two_sites():
     manifest = pd.concat([cells({"a": SMEARS["a"]}, site="x"), cells({"c": SMEARS["c"]}, site="y")], ignore_index=True)
     pixels = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
     found = external.site_examples(CellImages(manifest, pixels), np.random.default_rng(0), each=2)
-    assert {name: len(pictures) for name, pictures in found.items()} == {"Myeloid blasts\nx": 2, "B-Lymphoblasts\ny": 2}
-    assert all(picture[0, 0, 0] >= 3 for picture in found["B-Lymphoblasts\ny"])
+    assert {name: len(pictures) for name, pictures in found.items()} == {
+        ("Myeloid blasts", "x"): 2,
+        ("B-Lymphoblasts", "y"): 2,
+    }
+    assert all(picture[0, 0, 0] >= 3 for picture in found["B-Lymphoblasts", "y"])
     one = external.site_examples(CellImages(manifest.assign(site="x"), pixels), np.random.default_rng(0))
     assert one == Unavailable("blasts come from one site only")

@@ -1,71 +1,213 @@
-"""What is shown of a smear is what votes."""
+"""Looking at a finished run: what is shown of a smear is what votes, and the run stays as it is."""
 
-from types import SimpleNamespace
+import base64
+import json
+import re
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
-from alnet_lib.core.outcomes import Unavailable
+import alnet_lib as al
+from alnet_lib.core.outcomes import MissingArtefact, Unavailable
 from alnet_lib.diagnosis.aggregation import MajorityAboveThreshold, vote
-from alnet_lib.diagnosis.tasks import MODULE_1
-from alnet_lib.experiments.datasets import CellImages
+from alnet_lib.evaluation.explanation import embedding
+from alnet_lib.networks.building import build
 from alnet_lib.report import explorer
+from alnet_lib.report.explorer import panel as panels
+
+PNG = b"\x89PNG"
 
 
 @pytest.fixture
-def run():
-    """Smear A: two eligible promyelocytes and three lymphocytes that do not vote; smear B: none that votes."""
-    predicted = ["abnormal_promyelocyte"] * 2 + ["lymphocyte"] * 4
-    cells = pd.DataFrame({"image_id": [f"i{k}" for k in range(6)], "smear_id": ["A"] * 5 + ["B"]})
-    cells = cells.assign(patient_id="P", site="s", diagnosis="APL", split="test", cell_type="lymphocyte")
-    cells["eligible"] = [True, True, False, False, False, False]
-    for name, column in zip(MODULE_1.classes, MODULE_1.columns, strict=True):
-        cells[column] = np.where(np.array(predicted) == name, 0.8, 0.05)
-    pixels = np.zeros((6, 16, 16, 3), np.uint8)
-    images = CellImages(cells[::-1].reset_index(drop=True), pixels)
-    return SimpleNamespace(predictions=lambda: cells, images=lambda: images, profile=SimpleNamespace(threshold=0.5))
+def opened(finished_run):
+    return al.open(finished_run)
 
 
-def test_a_contact_sheet_shows_the_eligible_cells_and_the_verdict_of_table_9a(run):
-    cells = run.predictions()
-    voted = vote(cells[cells["eligible"]], MajorityAboveThreshold(0.5)).set_index("smear_id").loc["A", "verdict"]
-    figure = explorer.show(run, "A")
-    assert f"A: {voted}" in figure.alt and voted == "APL" and "2 cells" in figure.alt
+def state(folder):
+    """Every file of a folder with its time and content."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+def picture(view):
+    """The PNG file that a view shows."""
+    return base64.b64decode(re.search(r"data:image/png;base64,([^\"]+)", view.value)[1])
+
+
+def test_a_contact_sheet_shows_the_eligible_cells_and_the_verdict_of_table_9a(opened):
+    cells = opened.run.cells
+    name = opened.smears().sort_values("n_cells")["smear_id"].iloc[-1]
+    out = cells.index[cells["smear_id"].eq(name)][0]
+    cells.loc[out, "eligible"] = False
+    own = cells[cells["smear_id"].eq(name)]
+    voted = vote(own[own["eligible"]], MajorityAboveThreshold(0.5)).loc[0, "verdict"]
+    figure = explorer.show(opened.run, name)
+    assert f"{name}: {voted}" in figure.alt and f"{len(own) - 1} cells" in figure.alt
+    assert "reference label" in explorer.show(opened.run, cells.loc[out, "image_id"]).alt, "a cell need not vote"
+    cells.loc[own.index, "eligible"] = False
     with pytest.raises(KeyError, match="eligible"):
-        explorer.show(run, "B")
-
-
-def test_one_cell_is_shown_whether_it_votes_or_not(run):
-    assert "predicted Lymphocytes with probability 0.80" in explorer.show(run, "i5").alt
+        explorer.show(opened.run, name)
     with pytest.raises(KeyError, match="no smear and no cell `nothing`"):
-        explorer.show(run, "nothing")
+        explorer.show(opened.run, "nothing")
 
 
-def test_the_largest_smear_and_what_is_unavailable(run):
+def test_the_largest_smear_and_what_is_unavailable(opened):
     votes = pd.DataFrame({"smear_id": ["A", "B"], "n_cells": [2, 7]})
     assert explorer.largest_smear(votes) == "B"
-    assert explorer.show(run, Unavailable("none")) == Unavailable("none")
+    assert explorer.show(opened.run, Unavailable("none")) == Unavailable("none")
 
 
-def test_a_browser_offers_some_smears_and_some_cells_of_each_type(monkeypatch):
-    kinds = ["lymphocyte"] * 50 + ["monocyte"] * 3 + [""] * 7
-    cells = pd.DataFrame({"image_id": [f"i{k}" for k in range(60)], "smear_id": [f"s{k:02d}" for k in range(60)]})
-    cells = cells.assign(patient_id="P", site="s", diagnosis="APL", split="test", cell_type=kinds, eligible=True)
-    images = CellImages(cells[::-1].reset_index(drop=True), np.zeros((60, 16, 16, 3), np.uint8))
-    run = SimpleNamespace(
-        predictions=lambda: cells, images=lambda: images, need=lambda *_: "", profile=SimpleNamespace(threshold=0.5)
+def test_the_votes_are_those_of_the_library_and_say_which_are_wrong(opened, finished_run):
+    cells = pd.read_parquet(finished_run / "predictions" / "cells.parquet")
+    for threshold in (0.2, 0.5, 0.9):
+        expected = vote(cells[cells["eligible"]], MajorityAboveThreshold(threshold)).set_index("smear_id")
+        found = opened.run.votes(threshold).set_index("smear_id")
+        assert found["verdict"].equals(expected["verdict"])
+        right = found["verdict"].eq(found["diagnosis"])
+        assert found["outcome"].eq("correct").equals(right)
+        assert found["outcome"].eq("unknown").equals(found["verdict"].eq("unknown"))
+    assert {"correct", "wrong", "unknown"} <= set(opened.run.votes(0.5)["outcome"])
+    opened.run.cells["diagnosis"] = ""
+    assert set(opened.run.votes(0.5)["outcome"]) == {""}
+
+
+def test_the_filter_keeps_what_is_asked_for(opened):
+    every = opened.run.votes(0.5)
+    assert set(opened.smears()["split"]) == {"test"}
+    wrong = opened.filter(split="all", outcome="wrong").smears()
+    assert wrong["smear_id"].tolist() == every.loc[every["outcome"].eq("wrong"), "smear_id"].tolist()
+    assert set(opened.cells()["smear_id"]) == set(wrong["smear_id"])
+    diagnosis = every["diagnosis"].iloc[0]
+    assert set(opened.filter(split="all", diagnosis=diagnosis).smears()["diagnosis"]) == {diagnosis}
+    with pytest.raises(ValueError, match="no smear has the site `elsewhere`"):
+        opened.filter(site="elsewhere")
+
+
+def test_the_threshold_moves_points_and_matrix_together(opened):
+    votes = opened.run.votes(0.9)
+    votes = votes[votes["split"].eq("test")]
+    figure = opened.at(0.9)
+    assert f"{votes['outcome'].eq('correct').sum()} of {len(votes)} smears" in figure.alt
+    name = next(n for n in figure.alt.split("; ") if n.startswith("Blasts"))
+    case, above = votes["reference"].eq("blast"), votes["share_blast"].gt(0.9)
+    assert f"sensitivity {above[case].mean():.2f}, specificity {1 - above[~case].mean():.2f}" in name
+    assert opened.at(0.1).alt != figure.alt
+
+
+def test_a_selection_is_saved_outside_the_run_alone(opened, finished_run, tmp_path):
+    smears = pd.read_csv(opened.save(tmp_path / "selection.csv"))
+    assert smears["smear_id"].tolist() == opened.smears()["smear_id"].tolist()
+    cells = pd.read_csv(opened.save(tmp_path / "cells.csv", cells=True))
+    assert len(cells) == smears["n_cells"].sum() and {"verdict", "predicted", "reference"} <= set(cells)
+    with pytest.raises(ValueError, match="stays as it is"):
+        opened.save(finished_run / "tables" / "selection.csv")
+
+
+def test_opening_and_looking_changes_nothing(finished_run):
+    before = state(finished_run)
+    box = al.open(finished_run).panel
+    for view in range(len(panels.TITLES)):
+        box.tabs.selected_index = view
+    box.other.value = str(finished_run)
+    box.threshold.value, box.outcome.value = 0.7, "wrong"
+    assert all(view.value for view in box.views)
+    assert state(finished_run) == before
+
+
+def test_every_view_is_a_picture_with_a_text_alternative(opened):
+    box = opened.panel
+    for view in (panels.SMEAR, panels.THRESHOLD, panels.MAP, panels.CELL, panels.LAYERS):
+        box.tabs.selected_index = view
+        assert picture(box.views[view]).startswith(PNG), panels.TITLES[view]
+        assert re.search(r'alt="[^"]{20,}"', box.views[view].value), panels.TITLES[view]
+
+
+def test_controls_move_the_view_that_is_seen_and_lists_search(opened):
+    box = opened.panel
+    assert type(box.smear).__name__ == "Combobox" and type(box.cell).__name__ == "Combobox"
+    first = box.views[panels.SMEAR].value
+    box.smear.value = box.smear.options[-1]
+    assert box.views[panels.SMEAR].value != first and not box.views[panels.THRESHOLD].value
+    box.tabs.selected_index = panels.THRESHOLD
+    before = box.views[panels.THRESHOLD].value
+    box.threshold.value = 0.9
+    assert box.views[panels.THRESHOLD].value != before and opened.threshold == 0.9
+    box.outcome.value = "unknown"
+    assert len(box.smear.options) == len(opened.smears()) == opened.smears()["verdict"].eq("unknown").sum()
+
+
+def test_what_cannot_be_shown_says_why(opened):
+    box = opened.panel
+    box.tabs.selected_index = panels.COMPARE
+    assert "name the folder of another run" in box.views[panels.COMPARE].value
+    box.other.value = "/no <b>such</b> run"
+    assert 'role="alert"' in box.views[panels.COMPARE].value and "<b>" not in box.views[panels.COMPARE].value
+    (opened.run.dir / "models" / "module_1.safetensors").exists()
+    path = next(iter(opened.run.cohort.files))
+    content = path.read_bytes()
+    path.unlink()
+    try:
+        image_id = opened.run.cohort.manifest["image_id"].iloc[0]
+        with pytest.raises(OSError, match="the file is missing"):
+            opened.show(image_id)
+    finally:
+        path.write_bytes(content)
+
+
+def test_a_redraw_takes_under_a_third_of_a_second(opened):
+    """Processor time, so that others at work do not count."""
+    box = opened.panel
+    box.tabs.selected_index = panels.THRESHOLD
+    taken = []
+    for threshold in (0.3, 0.6, 0.8):
+        begun = time.process_time()
+        box.threshold.value = threshold
+        taken.append(time.process_time() - begun)
+    assert min(taken) < 0.3
+
+
+def test_two_runs_are_compared_on_the_same_smears(opened, finished_run, tmp_path):
+    same = opened.compare(finished_run)
+    assert same.difference.estimate == 0 and not same.smears["changed"].any()
+    opened.threshold = 0.9
+    other = opened.compare(finished_run)
+    assert (
+        other.smears["changed"].sum()
+        == (
+            opened.run.votes(0.9)["verdict"].ne(opened.run.votes(0.5)["verdict"]) & opened.votes()["split"].eq("test")
+        ).sum()
     )
-    monkeypatch.setattr(explorer, "OFFERED", 15)
-    monkeypatch.setattr(explorer, "show", lambda *_, **__: None)
-    monkeypatch.setattr(explorer, "map_grid", lambda *_: None)
-    monkeypatch.setattr(explorer.storage, "load_network", lambda _: (None, {}))
-    monkeypatch.setattr(explorer.activations, "layers", lambda _: [(1, 1)])
-    smear, _ = explorer.browser(run).children[0].children
-    assert len(smear.options) == 15
-    cell, _ = explorer.map_browser(run).children[0].children
-    offered = [name.split()[0] for name, _ in cell.options]
-    assert offered == [f"i{k}" for k in (*range(5), *range(50, 58))]
-    assert [row for _, row in cell.options][:2] == [59, 58]
-    cell, _ = explorer.map_browser(run, image_ids=["i40", "i59"]).children[0].children
-    assert [name for name, _ in cell.options] == ["i40 (Lymphocytes)", "i59 (no label)"]
+    correct = [other.smears[f"outcome, {name}"].eq("correct").mean() for name in (other.first, other.second)]
+    assert other.difference.estimate == pytest.approx(correct[1] - correct[0])
+    assert f"{100 * correct[0]:.1f}%" in other.sentence and "<table" in other._repr_html_()
+    with pytest.raises(MissingArtefact, match="--until 03"):
+        opened.compare(tmp_path)
+
+
+def test_a_figure_is_a_picture_in_a_notebook_on_any_backend(opened):
+    bundle, metadata = DisplayFormatter().format(opened.show())
+    assert bundle["image/png"].startswith(PNG) and metadata["image/png"]["alt"].startswith("Smear")
+    bundle, _ = DisplayFormatter().format(opened)
+    assert base64.b64decode(bundle["image/png"]).startswith(PNG)
+    assert "application/vnd.jupyter.widget-view+json" in bundle and "Figure size" not in json.dumps(bundle)
+
+
+def test_pictures_are_shown_at_the_resolution_of_their_file(opened):
+    name = opened.cells()["image_id"].iloc[0]
+    whole, small = opened.run.pictures([name])[0], opened.run.pictures([name], 32)[0]
+    assert min(whole.shape[:2]) == 360 and small.shape == (32, 32, 3)
+
+
+def test_the_embedding_is_what_the_last_layer_sees():
+    network = build("vgg16_miniature", ("a", "b", "c"), 32, seed=1).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    found = embedding.embed(network, pixels, batch=2)
+    logits = found @ network.head.fc3.weight.detach().numpy().T + network.head.fc3.bias.detach().numpy()
+    x = network.preprocessing(embedding.to_float(pixels))
+    assert logits == pytest.approx(network(x).detach().numpy(), abs=1e-4)
+    points, explained = embedding.principal_components(found)
+    assert points.shape == (5, 2) and 0 < explained <= 1 and abs(points.mean(axis=0)).max() < 1e-6
+    assert embedding.principal_components(np.ones((4, 3)))[0].tolist() == [[0, 0]] * 4

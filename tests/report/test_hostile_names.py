@@ -20,7 +20,6 @@ from alnet_lib.core.resources import NOTEBOOKS_DIR
 from alnet_lib.core.text import visible
 from alnet_lib.diagnosis.tasks import MODULE_1
 from alnet_lib.evaluation.audit.images import ScaleFinding
-from alnet_lib.experiments.datasets import CellImages
 from alnet_lib.figures import display, style, tables
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.report import explorer, rendering, safety, sentences
@@ -243,8 +242,11 @@ def test_the_browsers_of_jupyterlab_take_any_name(name):
     cells = cells.assign(
         **dict.fromkeys(MODULE_1.columns, 0.2), patient_id=name, site=name, diagnosis=name, eligible=True
     )
-    images = CellImages(cells, np.zeros((1, 16, 16, 3), np.uint8))
-    run = SimpleNamespace(predictions=lambda: cells, images=lambda: images, profile=SimpleNamespace(threshold=0.5))
+    run = SimpleNamespace(
+        predictions=lambda: cells,
+        pictures=lambda names, side=0: [np.zeros((16, 16, 3), np.uint8)] * len(names),
+        profile=SimpleNamespace(threshold=0.5),
+    )
     for shown in ("A", name):
         figure = explorer.show(run, shown)
         figure.canvas.draw()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.tasks import TASKS
 from alnet_lib.experiments.datasets import fit_and_validation
 from alnet_lib.imaging.augmentation import balancing_plan, rotate, to_float, transform
+from alnet_lib.imaging.decoding import SHOWN_SIDE
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import intervals
 from alnet_lib.training.memory import in_parts
@@ -127,16 +128,16 @@ class AugmentationExample(Result):
 
 
 def augmentation_example(
-    manifest: pd.DataFrame, pixels: np.ndarray, profile: Profile, count: int = 4
+    manifest: pd.DataFrame, read: Callable[[pd.Series, int], Sequence[np.ndarray]], profile: Profile, count: int = 4
 ) -> AugmentationExample | Unavailable:
     """A B-lymphoblast and its first augmentations of the balancing plan (Figure 2).
 
     Parameters
     ----------
     manifest : DataFrame
-        With `split` and `cell_type`.
-    pixels : ndarray
-        uint8 (n, S, S, 3), RGB, in the manifest's order.
+        With `image_id`, `split` and `cell_type`.
+    read : callable
+        Gives the pictures of image_ids at a side in pixels, as `Run.pictures` does.
     profile : Profile
         Seed and largest rotation.
     count : int
@@ -155,7 +156,7 @@ def augmentation_example(
     rows = np.flatnonzero(manifest["cell_type"].eq(cell_type) & manifest["split"].eq("train"))
     rng = profile.generator("figure_02")
     plan = balancing_plan(np.zeros(1, int), 1 + count, rng, augmentations_per_image=count, rotation=profile.rotation)
-    source = to_float(pixels[rows[:1]]).expand(len(plan), -1, -1, -1)
+    source = to_float(np.stack(read(manifest["image_id"].iloc[rows[:1]], SHOWN_SIDE))).expand(len(plan), -1, -1, -1)
     turned = transform(source, plan, np.arange(len(plan)))
     pictures = (turned.permute(0, 2, 3, 1).clamp(0, 1) * 255).round().byte().numpy()
     labels = ["original"]

@@ -20,7 +20,7 @@ from alnet_lib.evaluation.explanation.regions import reference_masks
 from alnet_lib.experiments.datasets import fit_and_validation, planned
 from alnet_lib.experiments.preparation import Setup, begin
 from alnet_lib.imaging import augmentation
-from alnet_lib.imaging.decoding import resize
+from alnet_lib.imaging.decoding import SHOWN_SIDE, resize
 from alnet_lib.networks import activations, storage
 from alnet_lib.networks.network import Network, device_of
 from alnet_lib.paper.values import Result, Value
@@ -140,16 +140,19 @@ class CellTypes(Result):
 
     pictures: Mapping[str, list[np.ndarray]] = field(default_factory=dict)
 
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        """Names of the cell types of each row."""
+        return {str(row): list(part["cell type"]) for row, part in self.frame.groupby("row", sort=False)}
 
-def cell_types(cohort: Cohort, pixels: np.ndarray, profile: Profile) -> CellTypes:
+
+def cell_types(cohort: Cohort, profile: Profile) -> CellTypes:
     """Cell types of earlier studies and of this one (Figure 6).
 
     Parameters
     ----------
     cohort : Cohort
         The synthetic one adds granulocytes, which are not part of it.
-    pixels : ndarray
-        uint8 (n, S, S, 3), RGB, in the manifest's order.
     profile : Profile
         Seed and crop.
 
@@ -162,12 +165,16 @@ def cell_types(cohort: Cohort, pixels: np.ndarray, profile: Profile) -> CellType
 
     def one(name: str) -> list[tuple[str, np.ndarray]]:
         rows = np.flatnonzero(groups.eq(name))
-        return [(LABELS[name], pixels[rng.choice(rows)])] if len(rows) else []
+        if not len(rows):
+            return []
+        chosen = cohort.manifest["image_id"].iloc[[rng.choice(rows)]]
+        shown = cohort.pictures(chosen, SHOWN_SIDE, crop=profile.crop, allow_truncated=profile.allow_truncated)
+        return [(LABELS[name], shown[0])]
 
     easy: list[tuple[str, np.ndarray]] = []
     if cohort.name == twin.NAME:
         extras = twin.extras(1, profile.seed)
-        easy = [(k.capitalize(), resize(v[0], pixels.shape[1], crop=profile.crop)) for k, v in extras.items()]
+        easy = [(k.capitalize(), resize(v[0], SHOWN_SIDE, crop=profile.crop)) for k, v in extras.items()]
     easy += one("lymphocyte") + one("b_lymphoblast")
     rows = {"A": easy, "B": [pair for name in CELL_GROUPS for pair in one(name)]}
     rows = {name: row for name, row in rows.items() if row}

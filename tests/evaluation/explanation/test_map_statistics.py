@@ -143,14 +143,15 @@ def test_intervals_of_maps_stay_possible():
     assert rows.loc[("difference, paired by cell", "entropy"), "low"] < 0, "a difference may be below 0"
 
 
-def test_cell_types_list_granulocytes_only_of_the_synthetic_cohort(twin, pixels, profile):
-    rows = feature_maps.cell_types(twin, pixels, profile)
+def test_cell_types_list_granulocytes_only_of_the_synthetic_cohort(twin, profile):
+    rows = feature_maps.cell_types(twin, profile)
     assert rows.facts["listed"].startswith("A: neutrophil, eosinophil, basophil, lymphocytes")
     assert [len(row) for row in rows.pictures.values()] == rows.frame.groupby("row").size().tolist()
-    assert all(picture.shape == (48, 48, 3) for row in rows.pictures.values() for picture in row)
+    assert all(picture.shape == (192, 192, 3) for row in rows.pictures.values() for picture in row)
+    assert [label for row in rows.labels.values() for label in row] == rows.frame["cell type"].tolist()
     from dataclasses import replace
 
-    assert "neutrophil" not in feature_maps.cell_types(replace(twin, name="other"), pixels, profile).facts["listed"]
+    assert "neutrophil" not in feature_maps.cell_types(replace(twin, name="other"), profile).facts["listed"]
 
 
 def test_figure_7_prefers_testing_cells_and_says_when_there_are_none(twin):
@@ -169,11 +170,11 @@ def test_regions_of_synthetic_cells_are_their_masks(twin, profile):
     assert (region < 2).mean() > cell.mean() * 0.8
 
 
-def test_the_augmentation_example_begins_with_the_original(twin, pixels, profile):
-    found = augmentation.augmentation_example(twin.manifest, pixels, profile)
+def test_the_augmentation_example_begins_with_the_original(twin, profile):
+    found = augmentation.augmentation_example(twin.manifest, twin.pictures, profile)
     (pictures,) = found.pictures.values()
     first = np.flatnonzero(twin.manifest["cell_type"].eq("b_lymphoblast") & twin.manifest["split"].eq("train"))[0]
-    np.testing.assert_array_equal(pictures[0], pixels[first])
+    np.testing.assert_array_equal(pictures[0], twin.pictures([twin.manifest["image_id"].iloc[first]], 192)[0])
     assert found.labels[0] == "original" and len(pictures) == len(found.labels) == 5
     assert found.facts["cell_type"] == "B-lymphoblast"
 
