@@ -326,8 +326,8 @@ def _montage(
     with style():
         across = max((len(pictures) for pictures in rows.values()), default=0)
         each = width / max(across, 1)
-        headed = 0.3 if columns else 0.0
-        figure = new_figure(width, max(each * len(rows) * 1.08 + 0.4 * len(labels) + headed, 0.8))
+        high = each * len(rows) * 1.08 + 0.4 * len(labels) + (0.3 if columns else 0.0)
+        figure = new_figure(width, max(high, 0.8))
         if not across:
             note(figure.add_subplot(), "no picture")
             figure.alt = "No picture."

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 import time
 
 import numpy as np
@@ -11,12 +12,14 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 import alnet_lib as al
+from alnet_lib.core.files import write_json
 from alnet_lib.core.outcomes import MissingArtefact, Unavailable
 from alnet_lib.diagnosis.aggregation import MajorityAboveThreshold, vote
 from alnet_lib.evaluation.explanation import embedding
 from alnet_lib.networks.building import build
 from alnet_lib.report import explorer
 from alnet_lib.report.explorer import panel as panels
+from alnet_lib.workflow.run import PREDICTIONS, why_not
 
 PNG = b"\x89PNG"
 
@@ -139,13 +142,25 @@ def test_controls_move_the_view_that_is_seen_and_lists_search(opened):
     assert len(box.smear.options) == len(opened.smears()) == opened.smears()["verdict"].eq("unknown").sum()
 
 
+def test_the_list_offers_some_of_many_smears(opened, monkeypatch):
+    monkeypatch.setattr(panels, "OFFERED", 3)
+    assert len(opened.panel.smear.options) == 3 < len(opened.smears())
+
+
+def test_a_run_that_could_predict_nothing_says_why(finished_run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(finished_run, copy)
+    write_json(copy / why_not(PREDICTIONS), {"reason": "one class only"})
+    with pytest.raises(MissingArtefact, match="one class only"):
+        al.open(copy)
+
+
 def test_what_cannot_be_shown_says_why(opened):
     box = opened.panel
     box.tabs.selected_index = panels.COMPARE
     assert "name the folder of another run" in box.views[panels.COMPARE].value
     box.other.value = "/no <b>such</b> run"
     assert 'role="alert"' in box.views[panels.COMPARE].value and "<b>" not in box.views[panels.COMPARE].value
-    (opened.run.dir / "models" / "module_1.safetensors").exists()
     path = next(iter(opened.run.cohort.files))
     content = path.read_bytes()
     path.unlink()
