@@ -34,5 +34,5 @@ def test_text_alternatives_are_words():
     alt = pictures.montage({"Blasts\nClínic": [picture], "Grad-CAM\u200b": [picture] * 2}).alt
     assert alt == "Pictures of cells in rows, from top to bottom: Blasts Clínic, 1 picture; Grad-CAM, 2 pictures."
     shares = {f"share_{name}": [1.0] for name in charts.MODULE_1_CLASSES}
-    votes = pd.DataFrame({"diagnosis": ["APL"], "module_1": ["blast"], **shares})
+    votes = pd.DataFrame({"smear_id": ["s"], "diagnosis": ["APL"], "module_1": ["blast"], **shares})
     assert charts.vote_bars(votes).alt.endswith("by diagnosis: 1 APL.")
