@@ -8,7 +8,7 @@ from scipy import stats
 
 from alnet_lib.core.profile import Profile
 from alnet_lib.core.vocabulary import LABELS
-from alnet_lib.evaluation.explanation import augmentation, feature_maps, regions
+from alnet_lib.evaluation.explanation import augmentation, examples, feature_maps, regions
 from alnet_lib.experiments.preparation import Setup
 from alnet_lib.networks import activations
 from alnet_lib.networks.building import build
@@ -144,14 +144,14 @@ def test_intervals_of_maps_stay_possible():
 
 
 def test_cell_types_list_granulocytes_only_of_the_synthetic_cohort(twin, profile):
-    rows = feature_maps.cell_types(twin, profile)
+    rows = examples.cell_types(twin, profile)
     assert rows.facts["listed"].startswith("A: neutrophil, eosinophil, basophil, lymphocytes")
     assert [len(row) for row in rows.pictures.values()] == rows.frame.groupby("row").size().tolist()
     assert all(picture.shape == (192, 192, 3) for row in rows.pictures.values() for picture in row)
     assert [label for row in rows.labels.values() for label in row] == rows.frame["cell type"].tolist()
     from dataclasses import replace
 
-    assert "neutrophil" not in feature_maps.cell_types(replace(twin, name="other"), profile).facts["listed"]
+    assert "neutrophil" not in examples.cell_types(replace(twin, name="other"), profile).facts["listed"]
 
 
 def test_figure_7_prefers_testing_cells_and_says_when_there_are_none(twin):
