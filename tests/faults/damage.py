@@ -69,7 +69,8 @@ def _readers(run: Path) -> dict[str, Callable[[], object]]:
     from alnet_lib.diagnosis.model import ALNet
     from alnet_lib.experiments import classical
     from alnet_lib.networks import storage
-    from alnet_lib.report import cautions, gallery, rendering
+    from alnet_lib.report import cautions, rendering
+    from alnet_lib.report.gallery import contents
     from alnet_lib.workflow import recorder
     from alnet_lib.workflow.run import Run
 
@@ -89,7 +90,7 @@ def _readers(run: Path) -> dict[str, Callable[[], object]]:
         "comparison/classical/rows.parquet": lambda: classical.saved(run),
         "tables/extra_table_confounds.csv": lambda: cautions.load(run),
         first("items/*.json"): lambda: recorder.read_items(run),
-        "provenance.json": lambda: gallery.contents(run),
+        "provenance.json": lambda: contents.contents(run, run / "report"),
         first("tables/table_*.csv"): lambda: rendering.render(run),
         first("figures/*.png"): lambda: rendering.render(run),
         "notebooks/04_smear_roc.ipynb": lambda: rendering.render(run),
@@ -118,7 +119,9 @@ def _made_again(run: Path, base: Path) -> str:
     done = runs.finished(run)
     if done.returncode:
         return done.stderr[-1500:]
-    unnamed = [path for path in chosen if path not in done.stderr and not path.startswith("report/")]
+    # The report and the parameters are written anew by every `alnet reproduce`.
+    anew = [path for path in chosen if path.startswith("report/") or path == "parameters.yaml"]
+    unnamed = [path for path in chosen if path not in done.stderr and path not in anew]
     wrong = [*(f"{path} was not named" for path in unnamed), *runs.differences(run, base)]
     wrong += [f"{one.path} is {one.what}" for one in examination.examine(run, full=True).findings]
     return "; ".join(wrong[:10])

@@ -49,6 +49,8 @@ MADE_BY = {
     "results.json": "report",
     "report/index.html": "report",
     "report/gallery.html": "report",
+    "compared/table_01.csv": "report",
+    "checklists/x.csv": "report",
     "costs.json": "",
     "parameters.yaml": "",
 }

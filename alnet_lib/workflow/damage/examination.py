@@ -207,7 +207,7 @@ def step_of(path: str, known: index.Index) -> str:
     """
     folder, _, name = path.rpartition("/")
     stem = name.partition(".")[0]
-    if folder.split("/")[0] in (REPORT, "checklists") or path == "results.json":
+    if folder.split("/")[0] in (REPORT, "checklists", "compared") or path == "results.json":
         return REPORT
     if folder in ("done", "notebooks") and stem in STEPS:
         return stem
