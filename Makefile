@@ -20,7 +20,7 @@ BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
 PYTHON ?= python3
 STAMP := .venv/.synced
 
-.PHONY: reproduce test faults lint docs lock clean-env
+.PHONY: reproduce test faults lint docs lock slurm clean-env
 
 reproduce: $(STAMP)
 	$(BIN)/alnet reproduce "--cohort=$$ALNET_COHORT" "--profile=$$ALNET_PROFILE" \
@@ -47,6 +47,12 @@ lint: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python docs/draw_layers.py
 	$(BIN)/python -m alnet_lib.cohorts > docs/cohorts.md
+
+# A run on a SLURM cluster of two virtual nodes on this machine, against a local one; Debian or Ubuntu, as root.
+slurm: $(STAMP)
+	tests/slurm/cluster.sh install
+	$(BIN)/uv pip install --quiet --python $(BIN)/python snakemake-executor-plugin-slurm
+	ALNET_SLURM=1 $(BIN)/python -m pytest -n0 -s tests/slurm
 
 # The stamp is written last, so an interrupted installation is taken up again.
 $(STAMP): requirements.lock pyproject.toml

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import typer
 
-from alnet_lib.cli import cohorts, comparison, runs, smears, starts
+from alnet_lib.cli import cohorts, comparison, plan, runs, smears, starts
 
 # rich's own error boxes cut long messages; validation lists must come out whole.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=(__doc__ or "").split("\n")[0])
 app.command()(runs.reproduce)
+app.command()(plan.plan)
 app.add_typer(cohorts.app, name="cohort")
 app.add_typer(starts.app, name="starts")
 app.command()(smears.diagnose)

@@ -19,6 +19,25 @@ AllowTruncated = Annotated[
 
 RunDir = Annotated[Path | None, typer.Option(help="Run directory; default runs/<cohort>-<profile>.")]
 
+Rehearse = Annotated[
+    bool, typer.Option("--rehearse", help="All of the profile at a fraction of its amounts; the numbers mean nothing.")
+]
+
+
+def rehearsed(profile: str, rehearse: bool) -> str:
+    """Name the profile that is meant.
+
+    Parameters
+    ----------
+    profile : str
+        As given.
+    rehearse : bool
+        Its rehearsal.
+    """
+    from alnet_lib.core.profile import REHEARSAL
+
+    return f"{profile.removesuffix(REHEARSAL)}{REHEARSAL}" if rehearse else profile
+
 
 def directory_of(run_dir: Path | None, cohort: str, profile: str) -> Path:
     """Return the run directory that is meant.

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from alnet_lib.cli.options import CohortName, Data, ProfileName, RunDir, directory_of
+from alnet_lib.cli.options import CohortName, Data, ProfileName, Rehearse, RunDir, directory_of, rehearsed
 from alnet_lib.cli.printing import fail, print_frame
 
 
@@ -21,14 +21,17 @@ def reproduce(
     until: Annotated[str, typer.Option(help="Stop after this step, e.g. 03.")] = "",
     force: Annotated[str, typer.Option(help="Run this step again although nothing changed.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run.")] = False,
+    rehearse: Rehearse = False,
     workflow_profile: Annotated[
         str, typer.Option(help="Folder with a Snakemake profile, e.g. profiles/slurm: where jobs run.")
     ] = "",
 ) -> None:
     """Regenerate every table and figure, and the report; only what is stale runs."""
     from alnet_lib.workflow import reproduce as reproduce_module
+    from alnet_lib.workflow.plan.announcing import announce
     from alnet_lib.workflow.reproduce import RunBusy
 
+    profile = rehearsed(profile, rehearse)
     directory = directory_of(run_dir, cohort, profile)
     try:
         code = reproduce_module.reproduce(
@@ -41,6 +44,7 @@ def reproduce(
             force=force,
             dry_run=dry_run,
             workflow_profile=workflow_profile,
+            announce=announce,
         )
     except (ValueError, RunBusy, OSError) as error:
         raise fail(error) from error
@@ -81,7 +85,7 @@ def report(
 
 
 def doctor() -> None:
-    """Tell what will work here and what won't: Python, torch, GPU, weights, kernel, disk."""
+    """Tell what will work here and what won't: Python, torch, GPU, weights, kernel, disk, the paper's profile."""
     from alnet_lib.workflow.doctor import examine
 
     checks = examine()

@@ -21,7 +21,7 @@ from alnet_lib.cohorts.adapters.by_patient import (  # noqa: F401
 from alnet_lib.cohorts.adapters.source import SOURCES, listed
 from alnet_lib.cohorts.combining import combine
 from alnet_lib.cohorts.manifest import Cohort, CohortError
-from alnet_lib.cohorts.splitting import by_patient
+from alnet_lib.cohorts.splitting import by_patient, thinned
 from alnet_lib.cohorts.synthetic import twin
 from alnet_lib.cohorts.validation import validated
 from alnet_lib.core.arguments import cohort_folders
@@ -142,7 +142,7 @@ def build_for(profile: Profile, name: str, out: Path, data: str, progress: Progr
     """
     return build(
         name, out, data=data or None, fraction=profile.cohort_fraction, seed=profile.seed, split=profile.split,
-        allow_truncated=profile.allow_truncated, progress=progress,
+        few=profile.rehearsal, allow_truncated=profile.allow_truncated, progress=progress,
     )  # fmt: skip
 
 
@@ -152,6 +152,7 @@ def build(
     *,
     data: str | Path | None = None,
     fraction: float = 1.0,
+    few: bool = False,
     seed: int = 2021,
     split: Literal["given", "patient"] = "given",
     manifest_only: bool = False,
@@ -171,6 +172,8 @@ def build(
         Folder of the original download, for real cohorts; `a=DIR,b=DIR` for several.
     fraction : float
         In (0, 1], share of the images of the synthetic cohort.
+    few : bool
+        Of real patients too, only this share of each cell type of each smear, for a rehearsal.
     seed : int
         Of everything drawn, and of splits.
     split : str
@@ -204,6 +207,10 @@ def build(
         )
     else:
         cohort = read(name, data, seed=seed)
+        if few:
+            manifest = thinned(cohort.manifest, fraction)
+            note = f"a rehearsal: {len(manifest):,} of {len(cohort.manifest):,} images"
+            cohort = replace(cohort, manifest=manifest, notes=(*cohort.notes, note))
     if split == "patient":
         notes = (*cohort.notes, "split by patient: no patient is in both training and test split")
         manifest = by_patient(cohort.manifest, np.random.default_rng([seed, 0x53504C]))

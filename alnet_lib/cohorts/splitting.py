@@ -81,3 +81,20 @@ def by_group(groups: pd.Series, strata: pd.Series, rng: np.random.Generator, tes
     first = pd.DataFrame({"group": groups.to_numpy(), "stratum": strata.to_numpy()}).drop_duplicates("group")
     side = by_image(first["stratum"], rng, test_fraction)
     return groups.map(dict(zip(first["group"], side, strict=True)))
+
+
+def thinned(manifest: pd.DataFrame, fraction: float, least: int = 2) -> pd.DataFrame:
+    """Keep a few images of each cell type of each smear, so that every class, patient, site and split stays.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        smear_id, site, cell_type and split.
+    fraction : float
+        In (0, 1], share of each group's images.
+    least : int
+        Images of a group that stay in any case.
+    """
+    groups = manifest.groupby(["smear_id", "site", "cell_type", "split"], dropna=False, sort=False)
+    number, size = groups.cumcount(), groups["split"].transform("size")
+    return manifest[number < np.maximum(np.ceil(fraction * size), least)].reset_index(drop=True)

@@ -18,6 +18,9 @@ HOLD_OUT = "hold-out"
 HOLD_OUT_BY_PATIENT = "hold-out-by-patient"
 """The same split, with a validation part that shares no patient with what a network is fitted on."""
 
+REHEARSAL = "-rehearsal"
+"""Ending of a profile's name: the same protocol with the amounts of `_rehearsed`."""
+
 
 class ProfileError(ValueError):
     """A profile that does not exist or whose settings are not valid; the message lists every problem."""
@@ -229,7 +232,7 @@ class Profile(Settings):
         Parameters
         ----------
         name : str
-            Of the file, without its ending.
+            Of the file, without its ending; with `-rehearsal` behind it, its protocol at a fraction of the amounts.
         cohort : str
             One or more names joined by `+`.
         directory : Path
@@ -245,7 +248,8 @@ class Profile(Settings):
         ProfileError
             Unknown profile, unknown setting, or a value out of range; every problem is listed.
         """
-        path = directory / f"{name}.yaml"
+        base = name.removesuffix(REHEARSAL)
+        path = directory / f"{base}.yaml"
         if not path.is_file():
             known = ", ".join(sorted(p.stem for p in directory.glob("*.yaml")))
             raise ProfileError(f"no profile `{name}`: known are {known}")
@@ -254,9 +258,16 @@ class Profile(Settings):
         for part in dict.fromkeys((*cohort.split("+"), cohort)):
             settings = _merge(settings, overrides.get(part, {}))
         try:
-            return cls(name=name, **settings)
+            whole = cls(name=name, **settings)
+            # What the file leaves to its default is cut too.
+            return cls(**_rehearsed(whole.model_dump())) if base != name else whole
         except (ValidationError, TypeError) as error:
             raise ProfileError(f"profile `{name}` for cohort `{cohort}`: {error}") from error
+
+    @property
+    def rehearsal(self) -> bool:
+        """Whether the amounts are cut, so that no number of the run means anything."""
+        return self.name.endswith(REHEARSAL)
 
     def start_of(self, backbone: str) -> str:
         """Name the start of a network.
@@ -314,3 +325,27 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         both_mappings = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _merge(merged[key], value) if both_mappings else value
     return merged
+
+
+_FEW = {
+    "cohort_fraction": 0.02, "iterations": 2, "batch_size": 4, "folds": 2, "fold_iterations": 1.0, "repeats": 1,
+    "range_test": 3, "ablation_seeds": 1, "bootstrap": 50, "feature_map_cells": 2, "max_evaluation_images": 8,
+    "epochs": 2,
+}  # fmt: skip
+"""Setting -> its value in a rehearsal, wherever it stands in a profile that has more of it."""
+
+
+def _rehearsed(settings: Any) -> Any:
+    """A profile's settings with few iterations, images and folds; what is trained, and how, stays."""
+    if isinstance(settings, list | tuple):
+        return [_rehearsed(one) for one in settings]
+    if not isinstance(settings, dict):
+        return settings
+    found = {key: _rehearsed(value) for key, value in settings.items()}
+    for key, few in _FEW.items():
+        if isinstance(value := found.get(key), int | float):
+            # 0 of `max_evaluation_images` takes all.
+            found[key] = min(value, few) if value or key != "max_evaluation_images" else few
+        elif isinstance(value, dict):
+            found[key] = {name: min(number, few) for name, number in value.items()}
+    return found

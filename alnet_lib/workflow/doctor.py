@@ -10,6 +10,9 @@ from pathlib import Path
 
 from alnet_lib.core.resources import cores
 
+DAYS = 7 * 86_400.0
+"""Seconds beyond which nobody waits for a run."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -46,7 +49,8 @@ def examine(where: Path | None = None) -> list[Check]:
     list of Check
         In the order in which they are shown.
     """
-    return [_python(), _torch(), _gpu(), _kernel(), *_weights(), _cells(), _disk(where or Path.cwd())]
+    where = where or Path.cwd()
+    return [_python(), _torch(), _gpu(), _kernel(), *_weights(), _cells(), _disk(where), *_paper(where)]
 
 
 def _python() -> Check:
@@ -70,9 +74,28 @@ def _gpu() -> Check:
     import torch
 
     if not torch.cuda.is_available():
-        return Check("GPU", False, f"none seen: `paper` would take days on {cores()} processors; smoke and quick run")
+        return Check("GPU", False, f"none seen: networks compute on {cores()} processors")
     memory = torch.cuda.get_device_properties(0).total_memory / 2**30
-    return Check("GPU", True, f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB: every profile runs")
+    several = f"{torch.cuda.device_count()} x " if torch.cuda.device_count() > 1 else ""
+    return Check("GPU", True, f"{several}{torch.cuda.get_device_name(0)}, {memory:.0f} GiB")
+
+
+def _paper(where: Path) -> list[Check]:
+    """The plan of the profile `paper` in short; networks that were never timed here are not timed now."""
+    from alnet_lib.core.profile import Profile
+    from alnet_lib.workflow.plan import planning, wording
+
+    name = "Profile `paper`"
+    try:
+        made = planning.plan("synthetic", Profile.load("paper"), run_dir=where, measure=False)
+    except Exception as error:
+        return [Check(name, False, f"cannot be planned: {type(error).__name__}: {error}")]
+    disk = (sum(step.disk for step in made.steps) + made.scratch) / 1e9
+    most = max(step.least_memory for step in made.steps) / 1e9
+    expected = f"about {wording.duration(made.seconds)}, {disk:,.0f} GB of disk, {most:.1f} GB of memory at least"
+    feasible = made.seconds < DAYS
+    checks = [Check(name, feasible, expected if feasible else f"{expected}: will not end in a useful time here")]
+    return checks + [Check(name, False, f"will not work: {problem}") for problem in made.problems]
 
 
 def _kernel() -> Check:
@@ -127,4 +150,4 @@ def _cells() -> Check:
 
 def _disk(where: Path) -> Check:
     free = shutil.disk_usage(where).free / 2**30
-    return Check("Disk", free > 5, f"{free:.0f} GiB free (quick takes under 1 GiB, the whole synthetic cohort about 2)")
+    return Check("Disk", free > 5, f"{free:.0f} GiB free (quick takes under 1 GiB)")

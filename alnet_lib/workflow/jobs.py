@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from alnet_lib.core.profile import Profile
 from alnet_lib.core.resources import NOTEBOOKS_DIR
 from alnet_lib.workflow import children, recorder
 from alnet_lib.workflow.damage import examination
-from alnet_lib.workflow.steps import COMPARISON
+from alnet_lib.workflow.plan import cards
+from alnet_lib.workflow.plan import measured as took
+from alnet_lib.workflow.steps import COMPARISON, STEPS
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Environment variables by which numerical libraries take their number of threads."""
@@ -174,6 +177,7 @@ def run_unit(unit: str, parameters: dict[str, Any]) -> int:
         kept = rows[["backbone", "evaluation", "fine_tuned_blocks", "validation_accuracy", "testing_accuracy", "key"]]
         content = kept.astype(object).where(kept.notna(), None).to_dict("records")
     write_json(run.dir / "comparison" / f"{backbone}-{evaluation}.json", {"unit": unit, "trainings": content})
+    took.record(run.dir, f"comparison/{backbone}-{evaluation}")
     return 0
 
 
@@ -214,8 +218,11 @@ def main(arguments: list[str] | None = None) -> int:
     if not _sound(Path(str(parameters["run_dir"]))):
         return 1
     if given.kind == "unit":
-        return run_unit(given.unit, parameters)
-    return run_notebook(given.executed, parameters)
+        with cards.one_of_them():
+            return run_unit(given.unit, parameters)
+    step = STEPS.get(given.executed.stem)
+    with cards.one_of_them() if step and step.gpu else nullcontext():
+        return run_notebook(given.executed, parameters)
 
 
 if __name__ == "__main__":

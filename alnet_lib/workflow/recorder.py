@@ -14,6 +14,7 @@ from alnet_lib.core.integrity.reading import Damaged, reading
 from alnet_lib.paper.audit import recomputed
 from alnet_lib.paper.items import ITEMS
 from alnet_lib.workflow.damage import examination
+from alnet_lib.workflow.plan.measured import beside_the_plan
 from alnet_lib.workflow.provenance import costs, notebook_seconds
 
 if TYPE_CHECKING:
@@ -167,6 +168,8 @@ def collect(run_dir: Path) -> dict[str, Any]:
         with reading(file):
             about = json.loads(file.read_text(encoding="utf-8"))
     about |= {"seconds": notebook_seconds(run_dir), "costs": costs(run_dir)}
+    if planned := beside_the_plan(run_dir):
+        about["plan"] = planned
     content = {"provenance": about, "items": [items[id] for id in order]}
     write_json(run_dir / "results.json", plain(content))
     return content

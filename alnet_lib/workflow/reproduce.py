@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from alnet_lib.core.resources import cores as available
 from alnet_lib.workflow import children, provenance, staleness
 from alnet_lib.workflow.children import RunBusy as RunBusy
 from alnet_lib.workflow.damage import examination
+from alnet_lib.workflow.plan import cards
 from alnet_lib.workflow.steps import AUDIT, STEPS, marker, step_name
 
 KEEP_MEMORY = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592"
@@ -49,6 +50,7 @@ def reproduce(
     force: str = "",
     dry_run: bool = False,
     workflow_profile: str = "",
+    announce: Callable[..., None] | None = None,
 ) -> int:
     """Bring a run up to date; only what is stale runs.
 
@@ -70,6 +72,8 @@ def reproduce(
         Only show what would run.
     workflow_profile : str
         Folder with a Snakemake profile, e.g. profiles/slurm, that says where jobs run (docs/cluster.md).
+    announce : callable, optional
+        Tells the plan before anything runs: `plan.announcing.announce`.
 
     Returns
     -------
@@ -115,6 +119,8 @@ def reproduce(
         if not dry_run:
             _sweep(run_dir)
             _mend(run_dir)
+            if announce:
+                announce(run_dir, cohort=cohort, profile=profile, data=data, cores=cores)
         with _ShownProgress(run_dir / "progress"), nullcontext() if dry_run else _Cost(run_dir):
             return _run(command, run_dir, grace=CANCELLING if workflow_profile else 0.0)
 
@@ -200,8 +206,8 @@ def _mend(run_dir: Path) -> None:
 
 
 def _limits(workflow_profile: str) -> list[str]:
-    # One training at a time on this machine's GPU; without one, or on a cluster, nothing is to be shared.
-    return [] if workflow_profile or not shutil.which("nvidia-smi") else ["--resources", "gpu=1"]
+    # A training for each of this machine's cards; without one, or on a cluster, nothing is to be shared.
+    return [] if workflow_profile or not (names := cards.visible()) else ["--resources", f"gpu={len(names)}"]
 
 
 class _ShownProgress:

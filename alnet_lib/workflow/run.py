@@ -26,6 +26,7 @@ from alnet_lib.imaging.pixels import pixel_array
 from alnet_lib.paper.items import ITEMS
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.workflow import provenance, recorder
+from alnet_lib.workflow.plan import measured as took
 from alnet_lib.workflow.steps import AUDIT, STEPS, TRAINING, marker
 
 if TYPE_CHECKING:
@@ -389,6 +390,7 @@ class Run:
         parts += [self.dir / artefact for artefact in made if (self.dir / artefact).exists()]
         digest = sha256(*parts)
         write_json(self.dir / marker(self.notebook), {"notebook": self.notebook, "results": digest})
+        took.record(self.dir, self.notebook)
         return f"{self.notebook}: {len(own)} items, results {digest[:12]}"
 
     # --- progress ----------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def _steps() -> dict[str, Step]:
         Step(training, (audit,), parallel=True, gpu=True),
         Step(smears, (training,)),
         Step(external, (training,), parallel=True, gpu=True),
-        Step(maps, (training,)),
+        Step(maps, (training,), gpu=True),
         Step(scorecard, NOTEBOOKS[:-1]),
     )
     return {step.notebook: step for step in listed}

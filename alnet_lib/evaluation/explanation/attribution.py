@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
-from captum.attr import IntegratedGradients, LayerGradCam
 from torch import Tensor, nn
 
 from alnet_lib.core.outcomes import MissingArtefact, Unavailable, if_available
@@ -83,6 +82,8 @@ def grad_cam(network: Network, pictures: np.ndarray, targets: np.ndarray) -> np.
     ndarray
         float32 (n, S, S), each map scaled to a maximum of 1, or 0 everywhere.
     """
+    from captum.attr import LayerGradCam
+
     network.eval()
     method = LayerGradCam(_OnImages(network), network.blocks[min(GRAD_CAM_BLOCK, len(network.blocks)) - 1])
     device = device_of(network)
@@ -112,6 +113,8 @@ def integrated_gradients(network: Network, pictures: np.ndarray, targets: np.nda
     ndarray
         float32 (n, S, S), absolute values summed over channels, each map scaled to a maximum of 1.
     """
+    from captum.attr import IntegratedGradients
+
     network.eval()
     border = np.concatenate([pictures[:, 0], pictures[:, -1], pictures[:, :, 0], pictures[:, :, -1]], axis=1)
     blank = np.broadcast_to(np.median(border, axis=1)[:, None, None].astype(np.uint8), pictures.shape)
@@ -200,7 +203,7 @@ def statistics(
             own, measured = _by_class(spec, name, chosen, _in_batches(method, network, pictures, targets, notes), found)
             rows += own
             values += measured
-        few = _spread(chosen, CHECKED_CELLS)
+        few = _spread(chosen, setup.profile.feature_map_cells if setup.profile.rehearsal else CHECKED_CELLS)
         own, measured = _checks(setup.profile, spec, chosen.iloc[few], network, pictures[few], targets[few], notes)
         checks += own
         checked += measured

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold
 
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.diagnosis.eligibility import eligible
@@ -97,6 +96,8 @@ def deal(cells: pd.DataFrame, profile: Profile, *, folds: int, repeats: int) -> 
             "two patients with APL and two with AML, with known patient ids and voting cells, are needed; "
             f"there are {int(apl.sum())} and {int((~apl).sum())}"
         )
+    from sklearn.model_selection import StratifiedKFold
+
     found, of_cell = [], cells["patient_id"]
     for repeat in range(1, repeats + 1):
         seed = int(profile.generator(f"transfer/deal {repeat}").integers(1 << 31))

@@ -21,6 +21,7 @@ from alnet_lib.paper.scorecard import VERDICTS
 from alnet_lib.report.pages import headline
 from alnet_lib.report.pages import item as item_page
 from alnet_lib.workflow import recorder
+from alnet_lib.workflow.plan import wording
 
 _VERDICTS = "Every number that the paper prints, by verdict and by what it is about."
 
@@ -79,6 +80,7 @@ def content(
         "open_points": len(open_points()),
         "links": {id: f"{known[id]['page']}#{id}" for id in _REGISTERS if id in known and known[id]["page"]},
         "provenance": Markup(html_table(_provenance(about), caption="Where these numbers come from", index=False)),
+        "plan": Markup(html_table(wording.table(about["plan"]), caption=_PLAN, index=False)) if "plan" in about else "",
         "licences": _licences(run_dir, about),
         "files": files,
         "citations": _citations(about),
@@ -87,6 +89,9 @@ def content(
 
 _REGISTERS = ("extra_table_audit", "extra_table_open_points", "extra_table_scorecard")
 _AFFECTING = "Printed numbers that do not agree with the paper's other numbers, where a conclusion rests on them."
+
+
+_PLAN = "What each step was expected to take where nothing else runs (an estimate), and what its last execution took."
 
 
 def scored(run_dir: Path, results: Mapping[str, Any], kind: str) -> pd.DataFrame | None:
@@ -189,6 +194,8 @@ def _affecting() -> pd.DataFrame:
 def _provenance(about: Mapping[str, Any]) -> pd.DataFrame:
     rows = []
     for key, value in about.items():
+        if key == "plan":
+            continue  # A table of its own.
         if isinstance(value, dict) and key != "profile":
             value = ", ".join(f"{k} {v}" for k, v in value.items())
         elif isinstance(value, dict | list):
