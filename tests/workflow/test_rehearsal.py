@@ -75,6 +75,7 @@ def test_every_page_says_that_it_is_a_rehearsal(tmp_path):
     assert "ehearsal" not in shown[1]
 
 
+@pytest.mark.slow
 def test_a_unit_begins_with_a_published_file_and_ends(twin, tmp_path, monkeypatch):
     whole = Profile.load("paper-rehearsal")
     asked = whole.comparison.model_copy(update={"backbones": ("squeezenet1_1",), "fine_tuned_blocks": (1, 5)})

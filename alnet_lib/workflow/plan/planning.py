@@ -363,7 +363,7 @@ def _notes(
     ]
     if tight:
         where = "the card" if device.kind == "cuda" else "memory"
-        yield f"Not all of these fits into {where}; they put a part elsewhere, or take smaller batches: {', '.join(tight)}."
+        yield f"More than {where} holds; a part lies elsewhere, or batches are smaller: {', '.join(tight)}."
     guessed = sorted({one.network for one in todo if f"{one.network} {one.size}" not in speed.training})
     if guessed:
         yield f"Not measured here, so their minutes rest on the rate of a matrix product: {', '.join(guessed)}."

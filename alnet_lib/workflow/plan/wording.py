@@ -43,7 +43,8 @@ def _row(name: str, parts: list[dict[str, Any]], card: bool) -> dict[str, str]:
     most = {key: max(part[key] for part in parts) for key in ("device_memory", "host_memory")}
     whole = {key: sum(part[key] for part in parts) for key in ("flops", "disk", "seconds")}
     taken = [part["taken"] for part in parts if part.get("taken")]
-    row = {"step": name, "TFLOP": f"{whole['flops'] / 1e12:,.{1 if whole['flops'] < 1e14 else 0}f}" if whole["flops"] else ""}
+    arithmetic, digits = whole["flops"] / 1e12, 1 if whole["flops"] < 1e14 else 0
+    row = {"step": name, "TFLOP": f"{arithmetic:,.{digits}f}" if arithmetic else ""}
     if card:
         row["card, GB"] = f"{most['device_memory'] / 1e9:.1f}" if whole["flops"] else ""
     row |= {"memory, GB": f"{most['host_memory'] / 1e9:.1f}", "disk, GB": f"{whole['disk'] / 1e9:.2f}"}
