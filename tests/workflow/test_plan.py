@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from alnet_lib.core.profile import Profile
-from alnet_lib.workflow.plan import announcing, calibration, counting, measured, planning, weights, wording, work
+from alnet_lib.networks.starts import weights
+from alnet_lib.workflow.plan import announcing, calibration, counting, measured, planning, wording, work
 from alnet_lib.workflow.plan.calibration import Device, Rates
 from alnet_lib.workflow.plan.memory import Memory
 
@@ -117,6 +118,7 @@ def test_a_weight_file_is_found_or_the_command_to_get_it_is_told(tmp_path, monke
 
 def test_a_calibration_is_kept_and_one_of_another_precision_is_not_taken(home, monkeypatch):
     monkeypatch.setattr(calibration, "SECONDS", 0.1)
+    monkeypatch.setattr(calibration, "_busy", lambda: False)
     device = Device("cpu", "a processor", "float32", 1, 8 * 10**9, 8 * 10**9)
     asked = [("resnet_miniature", 32, 4)]
     first = calibration.rates(device, asked)
@@ -128,6 +130,15 @@ def test_a_calibration_is_kept_and_one_of_another_precision_is_not_taken(home, m
     (home / "calibration.json").write_text('{"x": 1}', encoding="utf-8")
     monkeypatch.setattr(calibration, "_machine", lambda device: first)
     assert calibration.rates(device, asked) == first
+
+
+def test_what_is_measured_on_a_busy_machine_is_not_kept(home, monkeypatch):
+    monkeypatch.setattr(calibration, "_busy", lambda: True)
+    monkeypatch.setattr(calibration, "_machine", lambda device: SPEED)
+    device = Device("cpu", "a processor", "float32", 1, 8 * 10**9, 8 * 10**9)
+    assert calibration.rates(device, []).disturbed and not calibration.cache().is_file()
+    monkeypatch.setattr(calibration, "_busy", lambda: False)
+    assert not calibration.rates(device, []).disturbed and calibration.cache().is_file()
 
 
 def test_a_network_too_large_for_the_time_keeps_an_assumed_rate(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 import timeit
 from contextlib import suppress
@@ -39,14 +40,14 @@ ASSUMED = 0.4
 """An estimate: share of the rate of a matrix product that a network reaches where it was not measured."""
 
 PREDICTED = 0.75
-"""An estimate: share of the rate of a network's prediction that its training reaches, where only one prediction fits into
-the time."""
+"""An estimate: share of the rate of a network's prediction that its training reaches, where only one prediction fits
+into the time."""
 
 NARROW, MANY = (64, 64), 60_000_000
 """Hidden layers in place of a head's own, where the network has more parameters than this: the paper's widest heads
 hold 400 million, which take long to allocate and little to compute."""
 
-REFERENCE = 0.035
+REFERENCE = 0.0125
 """Seconds of `processor_seconds` on the machine (AMD EPYC) that `planning.OTHER` is for."""
 
 
@@ -107,6 +108,8 @@ class Rates:
         Seconds on this processor for a second on the one on which the work besides networks was measured.
     training, prediction : dict of str to float
         Floating-point operations a second of a network at a size (`vgg16 224`).
+    disturbed : bool
+        Other programs were at work while it was measured, so that it is faster than this says.
     """
 
     matmul: float
@@ -115,6 +118,7 @@ class Rates:
     processor: float
     training: dict[str, float] = field(default_factory=dict)
     prediction: dict[str, float] = field(default_factory=dict)
+    disturbed: bool = False
 
     def of(self, network: str, size: int, *, training: bool) -> float:
         """Floating-point operations a second of a network, measured or assumed.
@@ -143,7 +147,7 @@ def cache() -> Path:
 
 
 def rates(device: Device, asked: Iterable[tuple[str, int, int]], *, again: bool = False) -> Rates:
-    """Measure a device, or read what was measured before.
+    """Measure a device, or read what was measured before; what is measured on a busy machine is not kept.
 
     Parameters
     ----------
@@ -168,11 +172,18 @@ def rates(device: Device, asked: Iterable[tuple[str, int, int]], *, again: bool 
             found = _measured(found, device, network, size, batch, share)
     finally:
         torch.set_num_threads(before)
+    if found != known and _busy():
+        return replace(found, disturbed=True)
     if found != known:
         # A home that cannot be written: it is measured again the next time.
         with suppress(OSError):
             write_json(cache(), _read() | {own: asdict(found)})
     return found
+
+
+def _busy() -> bool:
+    """Whether more processes want to compute than there are processors."""
+    return psutil.getloadavg()[0] > 1.5 * (os.cpu_count() or 1)
 
 
 def _read() -> dict[str, dict]:

@@ -12,10 +12,11 @@ from alnet_lib.cohorts import building
 from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.cohorts.splitting import thinned
 from alnet_lib.core.resources import cores as available
+from alnet_lib.networks.starts import weights
 from alnet_lib.training.checkpoints import RATE
 from alnet_lib.training.memory import SHARE
 from alnet_lib.workflow import steps as chain
-from alnet_lib.workflow.plan import counting, weights, work
+from alnet_lib.workflow.plan import counting, work
 from alnet_lib.workflow.plan.calibration import Device, Rates, rates
 from alnet_lib.workflow.plan.memory import Memory
 
@@ -51,15 +52,15 @@ OTHER = {
     "report": (8.0, 0.003),
 }
 """Estimates: step -> processor seconds besides networks, and those for each image of the cohort, on the machine of
-`calibration.REFERENCE`; `comparison` is a unit that is a job of its own. The first of a notebook is fitted to one run of
-`smoke`; the others were not measured alone."""
+`calibration.REFERENCE`; `comparison` is a unit that is a job of its own. The first number of a notebook is fitted to
+one run of `smoke` on a busy machine; the others were not measured alone."""
 
 REPORT = "report"
 
 IN_32_BITS = 0.8
 """An estimate: share of the rate of a matrix product in 32 bits that convolutions reach at most."""
 
-WORTH = 300.0
+WORTH = 1800.0
 """Seconds of a run: the networks of a shorter one are not timed for its plan, unless that is asked for."""
 
 
@@ -354,6 +355,8 @@ def _free(run_dir: Path) -> int:
 def _notes(
     found: Iterable[Step], looked: Iterable[weights.Weights], device: Device, speed: Rates, todo: Iterable[Work]
 ) -> Iterable[str]:
+    if speed.disturbed:
+        yield "Other programs were at work while this machine was measured: it may be faster. `--again` measures anew."
     if any(one.command for one in looked):
         yield "Weights that are not at hand are downloaded before a run begins."
     tight = [
