@@ -21,6 +21,7 @@ def test_unknown_cohorts_and_folders_are_refused_with_what_is_known(alnet, tmp_p
     assert result.exit_code == 1 and "is not the jhu_apl data set" in result.stderr
 
 
+@pytest.mark.slow
 def test_cohort_commands_build_describe_and_validate(alnet, few_drawn, tmp_path):
     few_drawn(5)
     out = tmp_path / "o, ü"

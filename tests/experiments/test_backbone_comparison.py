@@ -110,6 +110,7 @@ def test_a_file_of_another_format_is_trained_again(setup, with_comparison, monke
     assert backbone_comparison.train_unit(setup, "squeezenet1_1")["key"].ne(new).all()
 
 
+@pytest.mark.slow
 def test_a_unit_that_was_cut_short_ends_with_the_numbers_of_an_undisturbed_one(setup, tmp_path, monkeypatch):
     undisturbed = backbone_comparison.train_unit(setup, "squeezenet1_1")
 

@@ -109,6 +109,7 @@ def test_a_selection_is_saved_outside_the_run_alone(opened, finished_run, tmp_pa
         opened.save(finished_run / "tables" / "selection.csv")
 
 
+@pytest.mark.slow
 def test_opening_and_looking_changes_nothing(finished_run):
     before = state(finished_run)
     box = al.open(finished_run).panel
@@ -120,6 +121,7 @@ def test_opening_and_looking_changes_nothing(finished_run):
     assert state(finished_run) == before
 
 
+@pytest.mark.slow
 def test_every_view_is_a_picture_with_a_text_alternative(opened):
     box = opened.panel
     for view in (panels.SMEAR, panels.THRESHOLD, panels.MAP, panels.CELL, panels.LAYERS):

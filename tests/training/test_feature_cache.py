@@ -31,7 +31,8 @@ def shared(network, images, plan, folder, budget=1e9, **changed):
 
 # Adam divides by a gradient's own size, so that rounding grows from step to step: fast where a batch is normalised.
 @pytest.mark.parametrize(
-    ("name", "rate", "trainings"), [("squeezenet1_1", 1e-3, (4, 3, 2, 1)), ("densenet121", 1e-7, (4, 1))]
+    ("name", "rate", "trainings"),
+    [("squeezenet1_1", 1e-3, (4, 3, 2, 1)), pytest.param("densenet121", 1e-7, (4, 1), marks=pytest.mark.slow)],
 )
 def test_losses_are_those_of_the_plain_loop(images, plan, tmp_path, name, rate, trainings):
     maps = shared(start(name), images, plan, tmp_path)
