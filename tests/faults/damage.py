@@ -57,7 +57,7 @@ def _looked_at(run: Path, path: str, way: str, *, keep_time: bool) -> str:
             return ""
         found = examination.examine(run, full=keep_time).findings
         named = [(one.path, one.what) for one in found]
-        known = path in ("costs.json", "parameters.yaml") or (found and found[0].step)
+        known = path in ("costs.json", "parameters.yaml", "plan.json") or (found and found[0].step)
         return "" if named == [(path, "damaged")] and known else f"found {found}"
     finally:
         file.write_bytes(before)
@@ -120,7 +120,7 @@ def _made_again(run: Path, base: Path) -> str:
     if done.returncode:
         return done.stderr[-1500:]
     # The report and the parameters are written anew by every `alnet reproduce`.
-    anew = [path for path in chosen if path.startswith("report/") or path == "parameters.yaml"]
+    anew = [path for path in chosen if path.startswith("report/") or path in ("parameters.yaml", "plan.json")]
     unnamed = [path for path in chosen if path not in done.stderr and path not in anew]
     wrong = [*(f"{path} was not named" for path in unnamed), *runs.differences(run, base)]
     wrong += [f"{one.path} is {one.what}" for one in examination.examine(run, full=True).findings]

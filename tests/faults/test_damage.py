@@ -53,6 +53,7 @@ MADE_BY = {
     "checklists/x.csv": "report",
     "costs.json": "",
     "parameters.yaml": "",
+    "plan.json": "",
 }
 """Every kind of artefact -> what makes it again."""
 
