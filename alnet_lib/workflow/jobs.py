@@ -70,6 +70,8 @@ def execute(notebook: Path, executed: Path, parameters: dict[str, object]) -> fl
     began = time.perf_counter()
     os.environ |= {children.PARENT: str(os.getpid()), index.STEP: executed.stem}
     with tempfile.TemporaryDirectory(prefix=f"{children.SOCKETS}{os.getpid()}-", ignore_cleanup_errors=True) as sockets:
+        # Start-up files and settings of the user would be a part of the results; a home may be read-only.
+        os.environ["IPYTHONDIR"] = str(Path(sockets) / "ipython")
         papermill.execute_notebook(
             str(notebook), str(executed), parameters=parameters, progress_bar=False, cwd=str(notebook.parent),
             config=_kernel(sockets, str(parameters.get("run_dir", ""))), kernel_manager_class=FollowedKernel,

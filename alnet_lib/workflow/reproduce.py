@@ -136,7 +136,7 @@ def _look_for_weights(profile: Profile) -> None:
 
 
 def _run(command: list[str], run_dir: Path, *, grace: float) -> int:
-    environment = {"GLIBC_TUNABLES": KEEP_MEMORY, **os.environ, children.PARENT: str(os.getpid())}
+    environment = {"GLIBC_TUNABLES": KEEP_MEMORY, **os.environ, **_cache(run_dir), children.PARENT: str(os.getpid())}
     line = children.command(run_dir, command)
     process = subprocess.Popen(line, cwd=run_dir, env=environment, start_new_session=True)
     try:
@@ -146,6 +146,20 @@ def _run(command: list[str], run_dir: Path, *, grace: float) -> int:
         children.end(process, grace=grace)
         children.busy(run_dir)
         raise
+
+
+def _cache(run_dir: Path) -> dict[str, str]:
+    """Give Snakemake a cache in the run where the user's cannot be written; it ends without one."""
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        (usual / "snakemake").mkdir(parents=True, exist_ok=True)
+        if os.access(usual / "snakemake", os.W_OK):
+            return {}
+    except OSError:
+        pass
+    # Weights are still looked for where they were.
+    weights = os.environ.get("TORCH_HOME") or str(usual / "torch")
+    return {"XDG_CACHE_HOME": str(run_dir / ".snakemake" / "cache"), "TORCH_HOME": weights}
 
 
 class _Cost:

@@ -137,3 +137,14 @@ def test_checkpoints_that_no_training_takes_up_are_abandoned_and_the_others_are_
     assert set(staleness.abandoned(tmp_path)) == {*left, *waiting[:2]}
     _file(tmp_path / marker(COMPARISON), age=50)
     assert set(staleness.abandoned(tmp_path)) == {*left, *waiting[:2], waiting[3]}
+
+
+def test_snakemake_has_a_cache_in_the_run_where_the_users_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine"))
+    assert module._cache(tmp_path) == {}
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "cache"))
+    monkeypatch.delenv("TORCH_HOME", raising=False)
+    told = module._cache(tmp_path)
+    assert told["XDG_CACHE_HOME"].startswith(str(tmp_path / ".snakemake"))
+    assert told["TORCH_HOME"] == str(tmp_path / "file" / "cache" / "torch")
