@@ -36,7 +36,11 @@ def record(run_dir: Path, step: str) -> None:
         "host_memory": _peak(own),
         "device_memory": _on_card(),
     }
-    write_json(run_dir / "took" / f"{step.replace('/', '-')}.json", content)
+    write_json(_file(run_dir, step), content)
+
+
+def _file(run_dir: Path, step: str) -> Path:
+    return run_dir / "took" / f"{step.replace('/', '-')}.json"
 
 
 def _peak(process: psutil.Process) -> int:
@@ -73,7 +77,7 @@ def beside_the_plan(run_dir: Path) -> dict[str, Any] | None:
         return None
     steps = []
     for step in plan["steps"]:
-        file = run_dir / "took" / f"{step['step'].replace('/', '-')}.json"
+        file = _file(run_dir, step["step"])
         steps.append(step | {"taken": kept(file, _json) if file.is_file() else None})
     weights = [{key: one[key] for key in ("network", "start", "there")} for one in plan["weights"]]
     left = {key: value for key, value in plan.items() if key != "key"}
