@@ -175,12 +175,16 @@ def campaign(work: Path, seed: int, *, few: bool = False) -> list[Tally]:
     lines += [without, odd]
     if sys.platform == "linux" and _may_mount(folder / "mount"):
         really = Tally("a step on a disk that is really full, or read-only: said, and well when there is room")
-        small = 'mount -t tmpfs -o size=$(($(du -sk "$BASE" | cut -f1) + 600))k tmpfs "$WHERE"'
+        room = 'size=$(($(du -sk "$BASE" | cut -f1) + 4000))k'
+        small = f'mount -t tmpfs -o {room} tmpfs "$WHERE" && cp -a "$BASE/." "$WHERE"'
+        # Everything that is left is filled, so that it does not matter how much a step needs.
+        full_up = '{ cat /dev/zero > "$WHERE/filling" 2>/dev/null; true; }'
         for name, mount, fails in (
-            ("full", f'{small} && cp -a "$BASE/." "$WHERE"', "no room|no space"),
+            ("full", f"{small} && {full_up}", "no room"),
+            ("all but full", f'{small} && {full_up} && truncate -s -40K "$WHERE/filling"', "no room"),
             ("read-only", 'mount --bind "$WHERE" "$WHERE" && mount -o remount,bind,ro "$WHERE"', "read-only"),
         ):
-            words = fails.split("|")[0]
-            really.attempt(name, lambda m=mount, w=words, n=name: _mounted(base, folder / f"mounted {n}", m, fails=w))
+            where = folder / f"mounted {name}"
+            really.attempt(name, lambda m=mount, f=fails, w=where: _mounted(base, w, m, fails=f))
         lines.append(really)
     return lines
