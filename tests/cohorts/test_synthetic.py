@@ -52,6 +52,15 @@ def test_fraction_1_has_the_external_set(whole):
     assert external["site"].nunique() == 2
 
 
+def test_sites_are_called_synthetic_and_smears_are_drawn_as_under_their_former_names(whole):
+    external = whole[whole["split"].eq("external")]
+    assert whole["site"].str.fullmatch("synthetic (home|east|west) site").all()
+    assert set(external["smear_id"].str.extract(r"^external-(\w+)-")[0]) == {"east", "west"}
+    first = external[external["smear_id"].eq("external-west-myeloblast-0")].head(1)
+    drawn = morphology.parameters(first, 2021).iloc[0]
+    assert (drawn["draw_cell_diameter"], drawn["draw_nc_ratio"], drawn["draw_granules"]) == (16.2563, 0.8749, 2.2806)
+
+
 def test_some_patients_have_smears_on_both_sides_as_in_the_paper(whole):
     sides = whole[whole["split"].ne("external")].groupby("patient_id")["split"].nunique()
     assert 10 < (sides == 2).sum() < len(sides) / 2

@@ -14,6 +14,7 @@ import zlib
 import numpy as np
 import pandas as pd
 
+from alnet_lib.cohorts.synthetic.composition import EAST, HOME, WEST
 from alnet_lib.core.vocabulary import CELL_DIAMETERS
 
 CRITERIA: dict[str, tuple[str, float, float]] = {
@@ -104,6 +105,11 @@ SPREAD: pd.DataFrame = _parse(_SPREAD, _COLUMNS)
 """Cell type x criterion: one standard deviation over all cells of the type."""
 
 
+_DRAWN_AS = {"external-west-": "external-josep-", "external-east-": "external-germans-"}
+"""Names of smears -> the names that their generators are seeded with. Smears were once named so; with a seed of
+another name every cell would be another."""
+
+
 def generator(seed: int, purpose: str, name: str) -> np.random.Generator:
     """Make a generator for one thing of one name, independent of whatever else is drawn.
 
@@ -119,6 +125,8 @@ def generator(seed: int, purpose: str, name: str) -> np.random.Generator:
     numpy.random.Generator
         The same for the same arguments.
     """
+    for shown, drawn in _DRAWN_AS.items():
+        name = name.replace(shown, drawn)
     return np.random.default_rng([seed, zlib.crc32(purpose.encode()), zlib.crc32(name.encode())])
 
 
@@ -194,11 +202,11 @@ def parameters(manifest: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 SITES: dict[str, dict[str, float]] = {
-    "Hospital Clínic": {"hue": 0.0, "blur": 0.78, "zoom": 1.0, "warmth": 1.0},
-    "Josep Trueta": {"hue": 0.16, "blur": 1.4, "zoom": 0.93, "warmth": 0.3},
-    "Germans Trias i Pujol": {"hue": -0.14, "blur": 0.55, "zoom": 1.08, "warmth": 0.7},
+    HOME: {"hue": 0.0, "blur": 0.78, "zoom": 1.0, "warmth": 1.0},
+    WEST: {"hue": 0.16, "blur": 1.4, "zoom": 0.93, "warmth": 0.3},
+    EAST: {"hue": -0.14, "blur": 0.55, "zoom": 1.08, "warmth": 0.7},
 }
-"""Stain hue shift, blur in pixels, magnification, warmth of the background: the hospitals differ as in Fig. 5."""
+"""Stain hue shift, blur in pixels, magnification, warmth of the background: they differ as hospitals do in Fig. 5."""
 
 
 def optics(site: str, smear: str, seed: int) -> dict[str, float]:

@@ -14,7 +14,7 @@ import pandas as pd
 from alnet_lib.cohorts.adapters.source import SOURCES, Source, register
 from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.cohorts.synthetic import drawing, morphology
-from alnet_lib.cohorts.synthetic.composition import composition
+from alnet_lib.cohorts.synthetic.composition import HOME, composition
 from alnet_lib.core.code import code_hash
 from alnet_lib.core.files import atomic_path, sha256, write_text
 from alnet_lib.core.resources import cores
@@ -190,7 +190,7 @@ def extras(n_per_type: int = 1, seed: int = 2021) -> dict[str, list[np.ndarray]]
     pictures: dict[str, list[np.ndarray]] = {}
     for cell_type in ("neutrophil", "eosinophil", "basophil"):
         rows = pd.DataFrame({"image_id": [f"{cell_type}-{i}" for i in range(n_per_type)]})
-        rows = rows.assign(cell_type=cell_type, patient_id="extra", smear_id="extra", site="Hospital Clínic")
+        rows = rows.assign(cell_type=cell_type, patient_id="extra", smear_id="extra", site=HOME)
         rows = pd.concat([rows, morphology.parameters(rows, seed)], axis=1)
         pictures[cell_type] = [draw(row, seed) for row in rows.to_dict("records")]
     return pictures

@@ -7,6 +7,7 @@ import pytest
 
 from alnet_lib.cohorts import building
 from alnet_lib.cohorts.synthetic import morphology
+from alnet_lib.cohorts.synthetic.composition import HOME
 from alnet_lib.evaluation.audit import images
 from alnet_lib.imaging import segmentation
 from alnet_lib.paper.values import Result
@@ -42,7 +43,7 @@ def test_a_cell_with_a_nucleus_is_no_red_cell():
 @pytest.mark.slow
 def test_drawn_cells_and_sites_are_measured_as_they_were_drawn(twin):
     frame = images.sizes(twin, rng=np.random.default_rng(0)).frame.set_index(["source", "cell type"])
-    home = frame.loc["Hospital Clínic"]
+    home = frame.loc[HOME]
     for name, label in (("lymphocyte", "Lymphocytes"), ("monocyte", "Monocytes"), ("myeloblast", "Myeloblasts")):
         drawn = morphology.MEAN.loc[name, "cell_diameter"]
         assert home.loc[label, "cell"] == pytest.approx(drawn, rel=0.12), name
