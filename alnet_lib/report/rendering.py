@@ -105,7 +105,8 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
     lying = files.copied(
         run_dir, out, [*_wanted(content, notebooks), *([] if card is None else filter(None, compared))]
     )
-    bodies |= {f"{name}.html": notebook.body(ran, run_dir, lying, there) for name, ran in notebooks.items()}
+    below = {item["id"]: item_page.below(item, card, lying, there) for item in content["items"]}
+    bodies |= {f"{name}.html": notebook.body(ran, run_dir, lying, below) for name, ran in notebooks.items()}
     if shown:
         bodies[GALLERY] = environment.get_template("gallery.html.j2").render(gallery=shown, side=SIDE)
     template = environment.get_template("item.html.j2")
@@ -115,7 +116,7 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
         state = index.item_state(run_dir, item, about)
         bodies[f"{item['id']}.html"] = template.render(item=item, strip=strip, **state, **shown_there)
     if card is not None:
-        numbers = item_page.every(items, card)
+        numbers = item_page.every(content["items"], card, there)
         bodies["numbers.html"] = environment.get_template("numbers.html.j2").render(**numbers)
     first = index.content(run_dir, content, about, there, lying, card)
     bodies["index.html"] = environment.get_template("index.html.j2").render(

@@ -1,8 +1,10 @@
 """The first page: what holds, what does not, what cannot be said; the forest plot; what is missing."""
 
 import html
+import importlib.metadata
 import re
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 
@@ -124,10 +126,19 @@ def test_the_first_page_says_what_was_run_what_was_found_and_how_to_cite(page):
     order = [shown.index(mark) for mark in marks]
     assert order == sorted(order)
     assert shown.count("<svg") == 1 and rendering.PLOT not in page
-    assert "10.1016/j.cmpb.2021.105999" in page and "@software{alnet_kit" in page
+    assert "@software{alnet_kit" in page and "doi     = {10.1016/j.cmpb.2021.105999}" in page
+    for address in ("https://doi.org/10.1016/j.cmpb.2021.105999", "https://spdx.org/licenses/MIT", "#cite"):
+        assert f'<a href="{address}">' in shown[: shown.index("What holds.")]
     assert "MIT" in page and "random weights" in page
     assert page.count("testing accuracy of Table 3, to stand beside testing accuracies") == 3, "findings are named"
     assert re.search(r'<li class="uninformative"><span aria-hidden="true">○</span> \d+ uninformative', page)
+
+
+def test_the_repository_is_the_one_that_the_package_names(monkeypatch):
+    assert index.repository() == "" or index.repository().startswith("https://")
+    known = {"Project-URL": ["Docs, https://docs.example", "Repository, https://code.example/alnet"]}
+    monkeypatch.setattr(importlib.metadata, "metadata", lambda name: SimpleNamespace(get_all=known.get))
+    assert index.repository() == "https://code.example/alnet"
 
 
 def test_a_new_and_an_old_provenance_name_the_start(tmp_path):

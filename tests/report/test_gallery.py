@@ -19,6 +19,7 @@ from alnet_lib.core.vocabulary import CELL_TYPES, DIAGNOSES
 from alnet_lib.diagnosis.aggregation import SHARES_1, SHARES_2, MajorityAboveThreshold
 from alnet_lib.diagnosis.eligibility import eligible
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULE_2
+from alnet_lib.evaluation import smear_level
 from alnet_lib.imaging import decoding
 from alnet_lib.report import rendering, safety
 from alnet_lib.report.gallery import contents, pictures
@@ -320,6 +321,19 @@ def test_a_cell_of_a_confusion_matrix_leads_to_its_cells(opened, voting):
         column = counts.loc[row].idxmax()
         page = opened(f"#module={module}&reference={row}&predicted={column}")
         assert page.locator(".cell:visible").count() == counts.loc[row, column]
+
+
+@pytest.mark.slow
+def test_a_cell_of_table_9_leads_to_its_smears(opened, voting):
+    votes = smear_level.votes_of(voting[voting["split"].eq("test")], MajorityAboveThreshold(0.5))
+    counts = votes.groupby(["reference", "module_1"]).size()
+    label, first = counts.idxmax()
+    page = opened(f"#split=test&label={label}&vote={first}")
+    assert page.locator(".smear:visible").count() == counts.max() < len(votes)
+    counts = votes.groupby(["diagnosis", "module_1", "verdict"]).size()
+    diagnosis, first, verdict = counts.idxmin()
+    page = opened(f"#split=test&vote={first}&diagnosis={diagnosis}&verdict={verdict}")
+    assert page.locator(".smear:visible").count() == counts.min()
 
 
 @pytest.mark.slow

@@ -62,6 +62,40 @@ def test_cells_of_a_confusion_matrix_lead_to_their_cells_in_the_gallery(card, tm
     assert alone[1]["link"] == "#table_07a-blast-monocyte", "without a gallery to the row below"
 
 
+def test_cells_of_the_smears_matrices_lead_to_their_smears_where_they_count_any(tmp_path):
+    values = {"table_09a.APL.APL": 14, "table_09a.APL.Infection": 0, "table_09b.ALL.UNK": 1, "table_09b.ALL.AML": 2}
+    items = [
+        _item(id, tuple(Value(key, "smears", None, None, n) for key, n in values.items() if key.startswith(id)))
+        for id in ("table_09a", "table_09b")
+    ]
+    card = paper.scorecard(items, "private").set_index("id", drop=False).assign(printed="")
+    links = {}
+    for item in items:
+        content = item_page.content(item, card, None, tmp_path, {}, ("gallery.html",))
+        assert content["grid"]["confusion"] and content["gallery"] == "its smears"
+        links |= {row["anchor"]: row["gallery"] for row in content["rows"]}
+    assert {anchor: link for anchor, link in links.items() if link} == {
+        "table_09a-APL-APL": "gallery.html#split=test&label=abnormal_promyelocyte&vote=abnormal_promyelocyte",
+        "table_09b-ALL-UNK": "gallery.html#split=test&vote=blast&diagnosis=ALL&verdict=unknown",
+        "table_09b-ALL-AML": "gallery.html#split=test&vote=blast&diagnosis=ALL&verdict=AML",
+    }
+
+
+def test_below_a_notebooks_table_stand_its_files_its_smears_and_what_the_paper_printed(card):
+    extra = _item() | {"id": "extra_table_external_cells", "title": "<b>", "notebook": "05_external_validation"}
+    extra["files"] = ["tables/extra_table_external_cells.csv"]
+    files = {name: f"files/{name}" for name in extra["files"]}
+    text = item_page.below(extra, card, files, ["gallery.html"])
+    assert '<a href="files/tables/extra_table_external_cells.csv">CSV</a>' in text
+    assert '<a href="gallery.html#split=external">Its cells, in the gallery</a>' in text
+    assert "94.2" in text and "mean sensitivity" not in text and "<b>" not in text
+    paper_item = item_page.below(_item(), card, {}, ["table_07a.html"])
+    assert '<a href="table_07a.html">Beside the printed numbers</a>' in paper_item and "<details>" not in paper_item
+    assert item_page.below(_item("figure_01", ()), card, {}, ["figure_01.html"]).count("Its page") == 1
+    where = item_page.pages_of([extra], card, ["05_external_validation.html"])
+    assert where["text.module_1.accuracy"] == "05_external_validation.html#extra_table_external_cells"
+
+
 def test_totals_are_apart_and_a_column_of_one_row_makes_no_grid(card, tmp_path):
     content = _content(card, tmp_path, id="table_02")
     assert [name for name, _ in content["grid"]["total"]] == ["total"]
@@ -86,11 +120,12 @@ def test_the_csv_holds_numbers(card, tmp_path):
 
 def test_every_number_of_a_table_has_one_page_and_all_numbers_can_be_filtered(card):
     items = [_item(id, ()) for id in ITEMS]
-    where = item_page.pages_of(items, card)
+    pages = [f"{item['id']}.html" for item in items]
+    where = item_page.pages_of(items, card, pages)
     tables = card[card["place"].str.fullmatch(r"Table \d+[AB]?")]
     assert set(tables.index) <= set(where)
     assert where["table_09a.APL.APL"] == "table_09a.html#table_09a-APL-APL"
-    page = safety.environment().get_template("numbers.html.j2").render(**item_page.every(items, card))
+    page = safety.environment().get_template("numbers.html.j2").render(**item_page.every(items, card, pages))
     page = safety.sanitised(page, form=True)
     assert page.count("<tr data-about=") == len(card) and '<select name="verdict">' in page
     assert "<td>nan" not in page and ">None" not in page

@@ -16,7 +16,7 @@ PAPER = "https://doi.org/10.1016/j.cmpb.2021.105999"
 
 TITLE = "A deep learning model (ALNet) for the diagnosis of acute leukaemia lineage using peripheral blood cell images"
 
-_CODE = "https://spdx.org/licenses/MIT"
+LICENCE = "https://spdx.org/licenses/MIT"
 
 
 def write_crate(
@@ -57,7 +57,7 @@ def write_crate(
         "@id": "./", "@type": "Dataset", "name": f"ALNet, reproduced: {cohort['name']}, {about['profile']['name']}",
         "description": f"Tables, figures and numbers of the ALNet paper, measured on the cohort {cohort['name']} "
         f"({cohort['kind']}). Research use only.",
-        "datePublished": str(about.get("begun") or "unknown")[:10], "license": {"@id": _CODE},
+        "datePublished": str(about.get("begun") or "unknown")[:10], "license": {"@id": LICENCE},
         "conditionsOfAccess": terms, "isBasedOn": {"@id": PAPER}, "mentions": {"@id": "#run"},
         "hasPart": [{"@id": file["@id"]} for file in files],
     }  # fmt: skip
@@ -68,7 +68,7 @@ def write_crate(
     }  # fmt: skip
     kit = {
         "@id": "#alnet_lib", "@type": "SoftwareApplication", "name": "ALNet reproduction kit",
-        "version": f"{about['alnet_lib']}, commit {about['git_commit'] or 'unknown'}", "license": {"@id": _CODE},
+        "version": f"{about['alnet_lib']}, commit {about['git_commit'] or 'unknown'}", "license": {"@id": LICENCE},
         "softwareRequirements": ", ".join([f"Python {about['python']}", *(f"{k} {v}" for k, v in versions.items())]),
     }  # fmt: skip
     images = {
@@ -81,7 +81,7 @@ def write_crate(
         "about": {"@id": "./"},
     }  # fmt: skip
     paper = {"@id": PAPER, "@type": "ScholarlyArticle", "name": TITLE}
-    licence = {"@id": _CODE, "@type": "CreativeWork", "name": "MIT licence"}
+    licence = {"@id": LICENCE, "@type": "CreativeWork", "name": "MIT licence"}
     graph = [descriptor, root, run, kit, images, paper, licence, *files]
     write_json(out / CRATE, {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph})
     return out / CRATE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from alnet_lib.figures.tables import html_table
 from alnet_lib.paper import by_verdict, coverage, findings, in_words, open_points, record, scorecard
 from alnet_lib.paper.items import ITEMS
 from alnet_lib.paper.scorecard import VERDICTS
-from alnet_lib.report.pages import headline
+from alnet_lib.report.pages import folder, headline
 from alnet_lib.report.pages import item as item_page
 from alnet_lib.workflow import recorder
 from alnet_lib.workflow.plan import wording
@@ -84,6 +85,9 @@ def content(
         "licences": _licences(run_dir, about),
         "files": files,
         "citations": _citations(about),
+        "paper": folder.PAPER,
+        "repository": repository(),
+        "licence": folder.LICENCE,
     }
 
 
@@ -148,7 +152,7 @@ def _shown(
         "own": f"{item['id']}.html" if f"{item['id']}.html" in pages else "",
         **item_state(run_dir, item, about),
         "lying": lying,
-        "thumbnail": next((address for kind, address in lying if kind == "PNG"), ""),
+        "thumbnail": next((address for kind, address in lying if kind == "WEBP"), ""),
         "numbers": item_page.numbers(item, card) if item["id"] not in ITEMS else "",
         "strip": [] if own is None else strip(own["verdict"]),
     }
@@ -230,8 +234,18 @@ def _licences(run_dir: Path, about: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _citations(about: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """BibTeX entries by what they cite."""
+def repository() -> str:
+    """Address of the kit's repository, as the installed package gives it; empty where it gives none."""
+    try:
+        known = importlib.metadata.metadata("alnet-lib").get_all("Project-URL") or []
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    named = dict(one.partition(", ")[::2] for one in known)
+    return named.get("Repository", "")
+
+
+def _citations(about: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What can be cited, its address (empty where it has none), and its BibTeX entry."""
     version, commit = about["alnet_lib"], about["git_commit"] or "unknown"
     kit = f"""@software{{alnet_kit,
   author  = {{{{The developers of the ALNet reproduction kit}}}},
@@ -239,10 +253,10 @@ def _citations(about: Mapping[str, Any]) -> list[tuple[str, str]]:
   version = {{{version}}},
   note    = {{MIT licence; commit {commit}}}
 }}"""
-    return [("The paper", PAPER), ("This kit", kit)]
+    return [("The paper", folder.PAPER, BIBTEX), ("This kit", repository(), kit)]
 
 
-PAPER = """@article{boldu2021alnet,
+BIBTEX = """@article{boldu2021alnet,
   author  = {Boldú, Laura and Merino, Anna and Acevedo, Andrea and Molina, Angel and Rodellar, José},
   title   = {A deep learning model ({ALNet}) for the diagnosis of acute leukaemia lineage using peripheral blood cell
              images},

@@ -13,6 +13,7 @@ from nbconvert.filters import Highlight2HTML
 
 from alnet_lib.core.files import atomic_path
 from alnet_lib.core.integrity.reading import reading
+from alnet_lib.evaluation.smear_level import SMEAR_CLASSES
 from alnet_lib.figures import display
 from alnet_lib.figures.tables import html_table
 from alnet_lib.paper import amount, in_words, measured, part_in_words
@@ -25,8 +26,22 @@ if TYPE_CHECKING:
 SIGNS = dict(zip(VERDICTS, "✓✗◇○–·", strict=True))
 """Verdict -> its sign; the word always stands beside it."""
 
-IN_GALLERY = {"Table 7A": 1, "Table 7B": 2}
-"""Place of a confusion matrix of cells -> the module whose predictions it counts."""
+IN_GALLERY = {
+    "table_07a": ("its cells", "module=1"),
+    "table_07b": ("its cells", "module=2"),
+    "table_09a": ("its smears", "split=test"),
+    "table_09b": ("its smears", "split=test&vote=blast"),
+    "extra_figure_module_1": ("its cells", "module=1"),
+    "extra_figure_errors": ("wrong cells, the surest first", "split=test&correct=no&order=falling"),
+    "extra_table_end_to_end": ("its smears", "split=test"),
+    "extra_table_external_cells": ("its cells", "split=external"),
+    "extra_figure_external_smears": ("its smears", "split=external"),
+    "extra_table_external_smears": ("its smears", "split=external"),
+}
+"""Id of an item -> what the gallery shows of it, and the filter that shows these."""
+
+GALLERY = "gallery.html"
+"""The gallery's page."""
 
 FOR_ALL = {*OTHER_COHORT.values(), OWN_COHORT, BY_DESIGN}
 """Reasons of a verdict that hold for many numbers of a run, and are said once."""
@@ -70,25 +85,27 @@ def of(item: Mapping[str, Any], card: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([card[printed], card[~printed & card["id"].isin(measured_here)]])
 
 
-def pages_of(items: list[Mapping[str, Any]], card: pd.DataFrame) -> dict[str, str]:
+def pages_of(items: list[Mapping[str, Any]], card: pd.DataFrame, pages: Collection[str]) -> dict[str, str]:
     """Say on which page every printed number has its row.
 
     Parameters
     ----------
-    items : list of mapping
-        The paper's items.
-    card : DataFrame
-        Of `paper.scorecard`, index `id`.
+    items, card, pages
+        See `every`.
 
     Returns
     -------
     dict of str to str
-        Id of the record to an address in the report's folder.
+        Id of the record to an address in the report's folder: of the paper's tables and figures their own page, of
+        others the notebook's.
     """
     known: dict[str, str] = {}
-    for item in items:
+    for item in (item for item in items if f"{item['id']}.html" in pages):
         for id in of(item, card).index:
             known.setdefault(id, f"{item['id']}.html#{anchor(id)}")
+    for item in (item for item in items if f"{item['notebook']}.html" in pages):
+        for value in item["values"]:
+            known.setdefault(value["key"], f"{item['notebook']}.html#{item['id']}")
     return known
 
 
@@ -144,7 +161,7 @@ def content(
         Texts are not escaped; `table`, `unprinted`, `code` and `size` are HTML.
     """
     rows = pd.DataFrame(columns=list(COLUMNS)) if card is None else of(item, card)
-    gallery = IN_GALLERY.get(display.label(item["id"])) if "gallery.html" in pages else None
+    gallery = IN_GALLERY.get(item["id"], ("", ""))[0] if GALLERY in pages else ""
     picture = next((name for name in item["files"] if name.endswith(".png") and name in files), "")
     wanted = [f"{FOLDER}/{item['id']}.csv", *item["files"]]
     names = {"csv": "this run's table, CSV", "svg": "SVG", "webp": "WebP"}
@@ -173,7 +190,43 @@ def content(
     }
 
 
-def row(line: Mapping[str, Any], own: str = "", gallery: int | None = None) -> dict[str, Any]:
+def below(item: Mapping[str, Any], card: pd.DataFrame | None, files: Mapping[str, str], pages: Collection[str]) -> str:
+    """Write what stands below a table or figure on its notebook's page.
+
+    Parameters
+    ----------
+    item : mapping
+        Of results.json.
+    card : DataFrame or None
+        Of `paper.scorecard`, index `id`.
+    files : mapping of str to str
+        Of `files.copied`.
+    pages : collection of str
+        Files of the report that links may lead to.
+
+    Returns
+    -------
+    str
+        HTML: links to the item's page, files and place in the gallery and, where it has no page of its own, the
+        numbers of it that the paper printed.
+    """
+    own = f"{item['id']}.html" if f"{item['id']}.html" in pages else ""
+    compared = card is not None and len(of(item, card)) > 0
+    known = {"Beside the printed numbers" if compared else "Its page": own}
+    known |= {files[name].rpartition(".")[2].upper(): files[name] for name in item["files"] if name in files}
+    if item["id"] in IN_GALLERY and GALLERY in pages:
+        what, state = IN_GALLERY[item["id"]]
+        known[f"{what[:1].upper()}{what[1:]}, in the gallery"] = f"{GALLERY}#{state}"
+    links = [Markup('<a href="{}">{}</a>').format(address, name) for name, address in known.items() if address]
+    html = f'<p class="files">{" · ".join(links)}</p>' if links else ""
+    if compared and not own:
+        label, table = Markup.escape(item["title"]), numbers(item, card, others=False)
+        box = f'<section class="table-scroll" tabindex="0" aria-label="{label}, printed">{table}</section>'
+        html += f"<details><summary>Beside the printed numbers</summary>{box}</details>"
+    return html
+
+
+def row(line: Mapping[str, Any], own: str = "", gallery: str = "") -> dict[str, Any]:
     """Give what a row of a page shows of a printed number.
 
     Parameters
@@ -182,8 +235,8 @@ def row(line: Mapping[str, Any], own: str = "", gallery: int | None = None) -> d
         A row of `index.scored`.
     own : str
         Place whose name is left out of the number's.
-    gallery : int, optional
-        Module whose cells the gallery shows.
+    gallery : str
+        What the gallery shows of the row's table; empty for nothing.
 
     Returns
     -------
@@ -207,20 +260,24 @@ def row(line: Mapping[str, Any], own: str = "", gallery: int | None = None) -> d
     }  # fmt: skip
 
 
-def every(items: list[Mapping[str, Any]], card: pd.DataFrame) -> dict[str, Any]:
+def every(items: list[Mapping[str, Any]], card: pd.DataFrame, pages: Collection[str]) -> dict[str, Any]:
     """Gather what the template `numbers.html.j2` needs.
 
     Parameters
     ----------
-    items, card
-        See `pages_of`.
+    items : list of mapping
+        All items of results.json.
+    card : DataFrame
+        Of `paper.scorecard`, index `id`.
+    pages : collection of str
+        Files of the report that links may lead to.
 
     Returns
     -------
     dict
         Every printed number, and what they can be filtered by.
     """
-    where = pages_of(items, card)
+    where = pages_of(items, card, pages)
     rows = [row(line) | {"link": where.get(line["id"], "")} for line in card.to_dict("records")]
     there = set(card["verdict"])
     return {
@@ -234,13 +291,23 @@ def _signed(difference: float, unit: str) -> str:
     return written if re.search("[1-9]", written) else "0"
 
 
-def _in_gallery(line: Mapping[str, Any], module: int | None) -> str:
-    if module is None or line["place"] not in IN_GALLERY:
+def _in_gallery(line: Mapping[str, Any], gallery: str) -> str:
+    """Address of what a cell of a confusion matrix counts; empty where this is nothing."""
+    table = line["id"].partition(".")[0]
+    if not gallery or table not in IN_GALLERY or not line["reproduced"] > 0 or line["column"] == "percent":
         return ""
-    return f"gallery.html#module={module}&reference={line['row']}&predicted={line['column']}"
+    known, state = (line["row"], line["column"]), f"{GALLERY}#{IN_GALLERY[table][1]}"
+    if table == "table_09a":
+        return f"{state}&label={_SMEAR_CLASS[known[0]]}&vote={_SMEAR_CLASS[known[1]]}"
+    if table == "table_09b":
+        return f"{state}&diagnosis={known[0]}&verdict={'unknown' if known[1] == 'UNK' else known[1]}"
+    return f"{state}&reference={known[0]}&predicted={known[1]}"
 
 
-def _grid(rows: pd.DataFrame, gallery: int | None) -> dict[str, Any] | None:
+_SMEAR_CLASS = {printed: name for name, printed in SMEAR_CLASSES.items()}
+
+
+def _grid(rows: pd.DataFrame, gallery: str) -> dict[str, Any] | None:
     """The numbers in the paper's layout: rows and columns in its order, each cell printed and measured."""
     rows = rows[~rows["column"].eq("percent")]
     columns, names = list(dict.fromkeys(rows["column"])), list(dict.fromkeys(rows["row"]))
@@ -261,10 +328,17 @@ def _grid(rows: pd.DataFrame, gallery: int | None) -> dict[str, Any] | None:
 
     lines = [(" ".join(part_in_words(part) for part in row.split(".")), shown(row)) for row in names if row != "total"]
     total = [("total", shown("total"))] if "total" in names else []
-    return {"columns": [part_in_words(name) for name in columns], "rows": lines, "total": total}
+    return {
+        "columns": [part_in_words(name) for name in columns],
+        "rows": lines,
+        "total": total,
+        "confusion": set(names) <= set(columns),
+    }
 
 
-def numbers(item: Mapping[str, Any], card: pd.DataFrame | None, *, printed: bool = True) -> Markup | str:
+def numbers(
+    item: Mapping[str, Any], card: pd.DataFrame | None, *, printed: bool = True, others: bool = True
+) -> Markup | str:
     """Write a table of an item's values: printed, measured with interval and patients, verdict.
 
     Parameters
@@ -273,8 +347,8 @@ def numbers(item: Mapping[str, Any], card: pd.DataFrame | None, *, printed: bool
         Of results.json.
     card : DataFrame or None
         Of `paper.scorecard`, index `id`.
-    printed : bool
-        With those that the paper printed; else only the others.
+    printed, others : bool
+        With those that the paper printed, and with those that it did not.
 
     Returns
     -------
@@ -284,7 +358,7 @@ def numbers(item: Mapping[str, Any], card: pd.DataFrame | None, *, printed: bool
     rows = []
     for value in item["values"]:
         line = card.loc[value["key"]] if card is not None and value["key"] in card.index else None
-        if line is not None and not printed:
+        if not (others if line is None else printed):
             continue
         name = re.sub(r"[._]+", " ", value["key"]) if line is None else in_words(*line[["place", "row", "column"]])
         rows.append(

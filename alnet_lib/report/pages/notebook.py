@@ -8,7 +8,7 @@ import json
 import re
 import struct
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
@@ -115,7 +115,9 @@ def title(notebook: nbformat.NotebookNode) -> str:
     return ""
 
 
-def body(notebook: nbformat.NotebookNode, run_dir: Path, files: Mapping[str, str], pages: Collection[str] = ()) -> str:
+def body(
+    notebook: nbformat.NotebookNode, run_dir: Path, files: Mapping[str, str], below: Mapping[str, str] | None = None
+) -> str:
     """Write the body of a notebook's page; it is not sanitised yet.
 
     Parameters
@@ -126,8 +128,8 @@ def body(notebook: nbformat.NotebookNode, run_dir: Path, files: Mapping[str, str
         A run directory.
     files : mapping of str to str
         Of `files.copied`; a figure that lies there is shown from there instead of standing in the page a second time.
-    pages : collection of str
-        Files of the report that links may lead to: a table or figure of the paper has a page of its own.
+    below : mapping of str to str, optional
+        Id of a table or figure to the HTML that stands below it.
 
     Returns
     -------
@@ -141,12 +143,7 @@ def body(notebook: nbformat.NotebookNode, run_dir: Path, files: Mapping[str, str
     text = _HEADING.sub(lambda m: f'<h{m[1]} id="{_slug(m[2])}">{m[2]}</h{m[1]}>', text)
 
     def leading(match: re.Match[str]) -> str:
-        id = match["figure"] or match["table"]
-        found = [files.get(f"{folder}s/{id}.{ending}") for folder, ending in _FILES]
-        known = [(address and address.rsplit(".")[-1].upper(), address) for address in found]
-        known.insert(0, ("Beside the printed numbers", f"{id}.html" if f"{id}.html" in pages else None))
-        links = [f'<a href="{address}">{name}</a>' for name, address in known if address]
-        return match[0] + (f'<p class="files">{" · ".join(links)}</p>' if links else "")
+        return match[0] + (below or {}).get(match["figure"] or match["table"], "")
 
     # nbconvert gives each cell an id with a sign that is not allowed in one, and nothing leads there.
     return _SHOWN.sub(leading, _beside(_CELL_ID.sub("", text), run_dir, files))
@@ -164,7 +161,6 @@ def _beside(text: str, run_dir: Path, addresses: Mapping[str, str]) -> str:
     return _PICTURE.sub(shown, text)
 
 
-_FILES = (("table", "csv"), ("figure", "svg"), ("figure", "png"))
 _SCALE = 0.46
 """CSS pixels a pixel of a picture: one that is 180 mm wide at 300 dpi fills the column of text, and letters are of one
 size on all."""

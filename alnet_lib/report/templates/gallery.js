@@ -108,7 +108,7 @@ function gallery() {
   };
   const place = (smear, wanted) => (!wanted.split || smear.split === wanted.split) && (!wanted.site || smear.site === wanted.site);
   const match = (smear, wanted) => place(smear, wanted) && (!wanted.diagnosis || smear.diagnosis === wanted.diagnosis) && (!wanted.verdict || smear.verdict === wanted.verdict)
-    && (!wanted.outcome || outcome(smear) === wanted.outcome || (wanted.outcome === "fault" && ["wrong", "unknown"].includes(outcome(smear))));
+    && (!wanted.label || smear.class === wanted.label) && (!wanted.vote || smear.vote === wanted.vote) && (!wanted.outcome || outcome(smear) === wanted.outcome || (wanted.outcome === "fault" && ["wrong", "unknown"].includes(outcome(smear))));
   function show() {
     const wanted = Object.fromEntries(new FormData(filter));
     const key = { falling: (cell) => -cell.p, rising: (cell) => cell.p }[wanted.order] ?? ((cell) => cell.position);
@@ -242,7 +242,10 @@ function gallery() {
   const mark = (i) => paint(make("svg", { class: "mark", width: 14, height: 14, viewBox: "-7 -7 14 14", "aria-hidden": "true" }, make("path", { d: marks[i], fill: "currentColor" })), colours[i] ?? "#7F7F7F");
   function vote() {
     const t = threshold(), wanted = Object.fromEntries(new FormData(filter));
-    smears.forEach((smear) => { smear.verdict = verdictOf(smear.first, smear.second, t, rule); });
+    smears.forEach((smear) => {
+      smear.verdict = verdictOf(smear.first, smear.second, t, rule);
+      smear.vote = classes[winner(smear.first, t)]?.[0] ?? rule.unknown;
+    });
     all("[data-verdict-of]").forEach((element) => {
       const smear = smears.find(({ number }) => number === Number(element.dataset.verdictOf));
       element.textContent = `${said(smear.verdict)} ${sign[outcome(smear)]}`;
