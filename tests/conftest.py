@@ -19,6 +19,7 @@ from alnet_lib.cohorts.synthetic.composition import composition
 from alnet_lib.core.files import atomic_path, write_json
 from alnet_lib.core.integrity import index
 from alnet_lib.core.profile import Profile
+from alnet_lib.diagnosis import cell_map
 from alnet_lib.diagnosis.tasks import MODULES
 from alnet_lib.networks.building import build
 from alnet_lib.networks.storage import save_network
@@ -121,6 +122,7 @@ def finished_run(twin, tmp_path_factory):
     replace(twin, root=folder / "cohort", manifest=shown).save(folder / "cohort")
     rng = np.random.default_rng(3)
     cells = shown.assign(validation=False, eligible=True)
+    cells[list(cell_map.COLUMNS)] = rng.standard_normal((len(cells), 2)).astype(np.float32)
     for seed, spec in enumerate(MODULES):
         network = build("vgg16_miniature", spec.classes, 32, seed=seed)
         save_network(network, folder / "models" / f"{spec.name}.safetensors", {"threshold": 0.5, "crop": 1.0})

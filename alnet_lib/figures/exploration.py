@@ -12,6 +12,7 @@ import pandas as pd
 from alnet_lib.core.text import visible
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.diagnosis.aggregation import MajorityAboveThreshold, vote
+from alnet_lib.diagnosis.cell_map import COLUMNS
 from alnet_lib.diagnosis.tasks import MODULE_1, MODULE_2, MODULES, ModuleSpec
 from alnet_lib.figures.style import CLASS_COLOURS, COLUMN, PAGE, DescribedFigure, labelled, note, style
 from alnet_lib.statistics.classification import percent
@@ -96,23 +97,23 @@ def _matrix(axes: Axes, counts: pd.DataFrame) -> None:
     axes.set(xlabel="verdict", ylabel="diagnosis")
 
 
-def cell_map(points: pd.DataFrame, chosen: Collection[str] = (), *, explained: float = float("nan")) -> DescribedFigure:
+def cell_map(points: pd.DataFrame, chosen: Collection[str] = ()) -> DescribedFigure:
     """Show cells where the network places them, coloured by their label; predicted otherwise as crosses.
 
     Parameters
     ----------
     points : DataFrame
-        `image_id`, `x`, `y`, and classes of module 1 in `reference` (missing where there is no label) and `predicted`.
+        `image_id`, the coordinates of `diagnosis.cell_map`, and classes of module 1 in `reference` (missing where there
+        is no label) and `predicted`.
     chosen : collection of str
         image_id of cells to ring.
-    explained : float
-        Share of the variance on the two axes, in [0, 1].
 
     Returns
     -------
     DescribedFigure
         One panel.
     """
+    x, y = COLUMNS
     with style():
         figure = DescribedFigure(figsize=(PAGE, 3.6))
         axes = figure.add_axes((0.07, 0.11, 0.57, 0.86))
@@ -121,20 +122,19 @@ def cell_map(points: pd.DataFrame, chosen: Collection[str] = (), *, explained: f
             own = points["reference"].eq(name)
             right, missed = points[own & ~wrong], points[own & wrong]
             label = f"{LABELS.get(name, name)} ({len(right) + len(missed)}, {len(missed)} wrong)"
-            axes.scatter(right["x"], right["y"], s=9, color=CLASS_COLOURS[name], alpha=0.6, lw=0, label=label)
-            axes.scatter(missed["x"], missed["y"], s=22, color=CLASS_COLOURS[name], marker="x", lw=1)
+            axes.scatter(right[x], right[y], s=9, color=CLASS_COLOURS[name], alpha=0.6, lw=0, label=label)
+            axes.scatter(missed[x], missed[y], s=22, color=CLASS_COLOURS[name], marker="x", lw=1)
         bare = points[points["reference"].isna()]
         if len(bare):
-            axes.scatter(bare["x"], bare["y"], s=6, color="0.75", lw=0, zorder=0, label=f"no label ({len(bare)})")
+            axes.scatter(bare[x], bare[y], s=6, color="0.75", lw=0, zorder=0, label=f"no label ({len(bare)})")
         ringed = points[points["image_id"].isin(set(chosen))]
         if len(ringed):
-            axes.scatter(ringed["x"], ringed["y"], s=60, facecolors="none", edgecolors="0.1", lw=0.9, label="selected")
-        variance = "" if np.isnan(explained) else f" ({explained:.0%} of the variance on both axes)"
-        axes.set(xlabel=f"first principal component{variance}", ylabel="second principal component")
+            axes.scatter(ringed[x], ringed[y], s=60, facecolors="none", edgecolors="0.1", lw=0.9, label="selected")
+        axes.set(xlabel="first principal component", ylabel="second principal component")
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title="label; crosses: predicted otherwise")
         names = ", ".join(visible(name) for name in ringed["image_id"].head(3))
         figure.alt = (
-            f"{len(points)} cells on the first two principal components of the network's embedding{variance}; "
+            f"{len(points)} cells on the first two principal components of the network's embedding; "
             f"{int(wrong.sum())} are predicted otherwise than labelled"
             + (f"; {len(ringed)} selected: {names}." if len(ringed) else ".")
         )

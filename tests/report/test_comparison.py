@@ -8,6 +8,7 @@ from alnet_lib.cli import app
 from alnet_lib.core.vocabulary import MODULE_1_CLASSES
 from alnet_lib.diagnosis.tasks import MODULE_1
 from alnet_lib.paper.values import Value
+from alnet_lib.report import pairing
 from alnet_lib.report.pages import comparison
 from alnet_lib.workflow import provenance, recorder
 
@@ -51,6 +52,16 @@ def test_the_same_patients_give_a_paired_difference_whatever_their_names():
     # The same names are no sign of the same pictures.
     other = comparison.differences(_opened("a", first), _opened("b", _cells(8, start=100)))
     assert set(other["judged on"]) == {"64 and 64 other cells", "16 and 16 other smears"}
+
+
+def test_a_smear_whose_pictures_lie_in_two_of_the_other_run_is_not_the_same():
+    first, second = _cells(2), _cells(2)
+    second.loc[0, "smear_id"] = "1-1"
+    found = pairing.same_smears(pairing.same_cells(first, second))
+    assert found.to_numpy().tolist() == [["0-1", "0-1"], ["1-0", "1-0"]]
+    second["sha256"] = None
+    assert not len(pairing.same_smears(pairing.same_cells(first, second)))
+    assert not len(pairing.same_smears(pairing.same_cells(first, second.drop(columns="sha256"))))
 
 
 def test_a_run_beside_itself_has_no_difference_and_no_verdict():

@@ -5,18 +5,16 @@ import json
 import re
 import shutil
 import time
+from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
 import alnet_lib as al
-from alnet_lib.core.files import write_json
+from alnet_lib.core.files import atomic_path, write_json
 from alnet_lib.core.outcomes import MissingArtefact, Unavailable
 from alnet_lib.diagnosis.aggregation import MajorityAboveThreshold, vote
-from alnet_lib.evaluation.explanation import embedding
-from alnet_lib.networks.building import build
 from alnet_lib.report import explorer
 from alnet_lib.report.explorer import panel as panels
 from alnet_lib.workflow.run import PREDICTIONS, why_not
@@ -204,6 +202,28 @@ def test_two_runs_are_compared_on_the_same_smears(opened, finished_run, tmp_path
         opened.compare(tmp_path)
 
 
+def test_smears_of_two_runs_are_the_same_by_their_pictures_not_by_their_names(opened, finished_run, tmp_path):
+    copy = tmp_path / "other"
+    shutil.copytree(finished_run, copy)
+    cells = pd.read_parquet(copy / PREDICTIONS)
+    cells["smear_id"] = "x/" + cells["smear_id"]
+    with atomic_path(copy / PREDICTIONS) as temporary:
+        cells.to_parquet(temporary)
+    found = opened.compare(copy)
+    assert found.smears["smear_id"].tolist() == opened.smears()["smear_id"].tolist()
+    other = cells.assign(smear_id=cells["smear_id"].str[2:], sha256="y" + cells["sha256"])
+    with atomic_path(copy / PREDICTIONS) as temporary:
+        other.to_parquet(temporary)
+    assert isinstance(opened.compare(copy), Unavailable)
+
+
+def test_the_map_is_that_of_the_predictions(opened):
+    assert set(opened.run.points["split"]) <= {"test", "external"}
+    assert f"{len(opened.run.points)} cells" in opened.cell_map().alt
+    older = replace(opened.run, cells=opened.run.cells.drop(columns="map_x"))
+    assert isinstance(panels.Explorer(older).cell_map(), Unavailable)
+
+
 def test_a_figure_is_a_picture_in_a_notebook_on_any_backend(opened):
     bundle, metadata = DisplayFormatter().format(opened.show())
     assert bundle["image/png"].startswith(PNG) and metadata["image/png"]["alt"].startswith("Smear")
@@ -216,15 +236,3 @@ def test_pictures_are_shown_at_the_resolution_of_their_file(opened):
     name = opened.cells()["image_id"].iloc[0]
     whole, small = opened.run.pictures([name])[0], opened.run.pictures([name], 32)[0]
     assert min(whole.shape[:2]) == 360 and small.shape == (32, 32, 3)
-
-
-def test_the_embedding_is_what_the_last_layer_sees():
-    network = build("vgg16_miniature", ("a", "b", "c"), 32, seed=1).eval()
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-    found = embedding.embed(network, pixels, batch=2)
-    logits = found @ network.head.fc3.weight.detach().numpy().T + network.head.fc3.bias.detach().numpy()
-    x = network.preprocessing(embedding.to_float(pixels))
-    assert logits == pytest.approx(network(x).detach().numpy(), abs=1e-4)
-    points, explained = embedding.principal_components(found)
-    assert points.shape == (5, 2) and 0 < explained <= 1 and abs(points.mean(axis=0)).max() < 1e-6
-    assert embedding.principal_components(np.ones((4, 3)))[0].tolist() == [[0, 0]] * 4

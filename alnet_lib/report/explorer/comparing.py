@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.text import for_html
 from alnet_lib.figures.tables import html_table
+from alnet_lib.report.pairing import same_cells, same_smears
 from alnet_lib.statistics.intervals import difference
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ class Comparison:
     first, second : str
         Names of the runs.
     smears : DataFrame
-        One row a smear with a diagnosis: smear_id, patient_id, site, diagnosis, `verdict, <run>` and `outcome, <run>`
-        of each run, `changed` (bool).
+        One row a smear with a diagnosis: smear_id, patient_id and site in the first run, diagnosis, `verdict, <run>`
+        and `outcome, <run>` of each run, `changed` (bool).
     difference : Interval
         Share of correct verdicts, the second run less the first, paired, in [-1, 1].
     """
@@ -72,7 +73,8 @@ def compared(
     Returns
     -------
     Comparison or Unavailable
-        Unavailable where they have no smear with the same diagnosis in common.
+        Unavailable where they have no smear with the same diagnosis in common. Smears are matched by the content of
+        their pictures (`report.pairing`), whatever they are called.
     """
     names = [first.name, second.name if second.name != first.name else f"{second.name} (2)"]
     used = [first.profile.threshold if threshold is None else threshold, second.profile.threshold]
@@ -82,7 +84,9 @@ def compared(
         votes = votes[votes["split"].eq(split) & votes["outcome"].ne("")]
         renamed = {"verdict": f"verdict, {name}", "outcome": f"outcome, {name}"}
         sides.append(votes.rename(columns=renamed)[["smear_id", "patient_id", "site", "diagnosis", *renamed.values()]])
-    both = sides[0].merge(sides[1].drop(columns=["patient_id", "site"]), on=["smear_id", "diagnosis"])
+    smears = same_smears(same_cells(first.cells, second.cells)).set_axis(["smear_id", "other"], axis=1)
+    others = sides[1].drop(columns=["patient_id", "site"]).rename(columns={"smear_id": "other"})
+    both = sides[0].merge(smears, on="smear_id").merge(others, on=["other", "diagnosis"]).drop(columns="other")
     if not len(both):
         return Unavailable(f"{names[0]} and {names[1]} have no {split} smear in common")
     both["changed"] = both[f"verdict, {names[0]}"].ne(both[f"verdict, {names[1]}"])

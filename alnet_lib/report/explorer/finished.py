@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +13,12 @@ import pandas as pd
 
 from alnet_lib.cohorts.manifest import Cohort, CohortError
 from alnet_lib.core.integrity.reading import reading
-from alnet_lib.core.outcomes import MissingArtefact
+from alnet_lib.core.outcomes import MissingArtefact, Unavailable
 from alnet_lib.core.text import visible
+from alnet_lib.diagnosis import cell_map
 from alnet_lib.diagnosis.aggregation import MajorityAboveThreshold
 from alnet_lib.diagnosis.tasks import MODULE_1
 from alnet_lib.evaluation import smear_level
-from alnet_lib.evaluation.explanation import embedding
-from alnet_lib.imaging.pixels import pixel_file
 from alnet_lib.networks import storage
 from alnet_lib.workflow.run import ABOUT_COHORT, COHORT_DIR, MANIFEST, PREDICTIONS, why_not
 
@@ -207,31 +205,12 @@ class FinishedRun:
             raise MissingArtefact(f"{path} is missing: the run has no {module.replace('_', ' ')}")
         return storage.load_network(path)[0]
 
-    @cached_property
-    def points(self) -> pd.DataFrame:
-        """Testing and external cells on the first two principal components of module 1's embedding.
+    @property
+    def points(self) -> pd.DataFrame | Unavailable:
+        """Rows of `cells` that the map shows, with their coordinates (`diagnosis.cell_map.COLUMNS`).
 
-        Returns
-        -------
-        DataFrame
-            Rows of `cells`, with `x` and `y`; the fact `explained` in its `attrs` is the share of the variance of both.
+        Unavailable where the run was made before predictions had them.
         """
-        shown = self.cells[self.cells["split"].isin(MAPPED)]
-        network = self.network()
-        pixels = self._pixels(shown["image_id"], network.input_size)
-        found, explained = embedding.principal_components(embedding.embed(network, pixels))
-        points = shown.assign(x=found[:, 0], y=found[:, 1])
-        points.attrs["explained"] = explained
-        return points
-
-    def _pixels(self, image_ids: pd.Series, size: int) -> np.ndarray:
-        """Pixels as the networks see them: the run's own where they fit, else from the files."""
-        cohort = self.cohort
-        kept = pixel_file(self.dir / "pixels", cohort.content_hash, size, self.profile.crop)
-        if kept.is_file():
-            rows = pd.Series(range(len(cohort.manifest)), index=cohort.manifest["image_id"])[image_ids]
-            with reading(kept, full=False) as path:
-                return np.load(path, mmap_mode="r")[rows.to_numpy()]
-        return np.stack(self.cohort.pictures(
-            image_ids, size, crop=self.profile.crop, allow_truncated=self.profile.allow_truncated
-        ))  # fmt: skip
+        if not set(cell_map.COLUMNS) <= set(self.cells):
+            return Unavailable(f"the predictions of {self.name} have no map of the cells: notebook 03 makes it")
+        return self.cells[self.cells["split"].isin(MAPPED)]

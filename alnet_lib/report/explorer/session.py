@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from alnet_lib.core.files import atomic_path
+from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.vocabulary import DIAGNOSES, NON_APL, UNKNOWN
 from alnet_lib.evaluation import smear_level
 from alnet_lib.figures.exploration import cell_map, threshold_figure
@@ -21,7 +22,6 @@ from alnet_lib.statistics import classification, roc
 if TYPE_CHECKING:
     import pandas as pd
 
-    from alnet_lib.core.outcomes import Unavailable
     from alnet_lib.figures.style import DescribedFigure
 
 ALL = "all"
@@ -219,7 +219,7 @@ class Session:
         counts = classification.confusion(list(judged["expected"]), list(judged["verdict"]), order, extra)
         return threshold_figure(curves, points, counts, threshold)
 
-    def cell_map(self, name: str = "") -> DescribedFigure:
+    def cell_map(self, name: str = "") -> DescribedFigure | Unavailable:
         """Show the testing and external cells where module 1 places them.
 
         Parameters
@@ -228,8 +228,10 @@ class Session:
             Smear or cell to ring.
         """
         points = self.run.points
+        if isinstance(points, Unavailable):
+            return points
         ringed = points.loc[points["smear_id"].eq(name) | points["image_id"].eq(name), "image_id"]
-        return cell_map(points, set(ringed), explained=points.attrs["explained"])
+        return cell_map(points, set(ringed))
 
     def maps(self, name: str, module: str = "module_1", block: int = PAPERS_MAP[0], layer: int = PAPERS_MAP[1]) -> Any:
         """Show all feature maps of a layer for one cell.

@@ -21,6 +21,7 @@ from alnet_lib.evaluation import cell_level, smear_level
 from alnet_lib.figures.tables import html_table
 from alnet_lib.paper import in_words, measured, record, scorecard
 from alnet_lib.report import safety
+from alnet_lib.report.pairing import same_cells, same_smears
 from alnet_lib.statistics import intervals
 from alnet_lib.workflow import recorder
 from alnet_lib.workflow.damage import examination
@@ -140,31 +141,6 @@ def measures(cells: pd.DataFrame | None, threshold: float) -> Measures:
     return found
 
 
-def same_cells(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """Find the pictures that two runs have in common, by their content.
-
-    Parameters
-    ----------
-    first, second : DataFrame
-        Predictions, with `sha256` where the pictures were read.
-
-    Returns
-    -------
-    DataFrame
-        A row a picture: `first`, `second` (index labels), `first_smear`, `second_smear`. Names play no part: those of
-        two cohorts, or of two synthetic ones, may agree by chance.
-    """
-    names = ["first", "second", "first_smear", "second_smear"]
-    if "sha256" not in first or "sha256" not in second:
-        return pd.DataFrame(columns=names)
-    sides = []
-    for side, cells in (("first", first), ("second", second)):
-        read = cells[cells["sha256"].fillna("").ne("")].drop_duplicates("sha256")
-        about = {"sha256": read["sha256"], side: read.index, f"{side}_smear": read["smear_id"]}
-        sides.append(pd.DataFrame(about))
-    return sides[0].merge(sides[1], on="sha256")[names]
-
-
 def differences(first: Opened, second: Opened) -> pd.DataFrame:
     """Subtract the rates of one run from those of another.
 
@@ -185,8 +161,7 @@ def differences(first: Opened, second: Opened) -> pd.DataFrame:
         return pd.DataFrame(rows)
     own, other = (measures(run.cells, float(run.about["profile"].get("threshold", 0.5))) for run in (first, second))
     pairs = same_cells(first.cells, second.cells)
-    smears = pairs.dropna(subset=["first_smear", "second_smear"]).drop_duplicates(["first_smear", "second_smear"])
-    smears = smears[~smears["first_smear"].duplicated(keep=False) & ~smears["second_smear"].duplicated(keep=False)]
+    smears = same_smears(pairs)
     for name in own:
         if name not in other:
             continue
