@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,14 +16,15 @@ from alnet_lib.evaluation.smear_level import end_to_end
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import classification, intervals
 
-if TYPE_CHECKING:
-    from alnet_lib.experiments.datasets import CellImages
-
 _EXTERNAL_IDS = {
     ("1", "Blasts"): "text.external.module_1.accuracy",
     ("2", "Myeloid blasts"): "text.external.module_2.myeloid_blast",
     ("2", "B-Lymphoblasts"): "text.external.module_2.b_lymphoblast",
 }
+
+
+SIDE = 112
+"""Pixels a side of the pictures of Figure 5: 36 of them are printed 2 centimetres wide."""
 
 
 @if_available
@@ -103,14 +104,20 @@ def _section_3_3(votes: pd.DataFrame) -> list[Value]:
 
 
 def site_examples(
-    data: CellImages, rng: np.random.Generator, *, each: int = 6
+    manifest: pd.DataFrame,
+    read: Callable[[pd.Series, int], Sequence[np.ndarray]],
+    rng: np.random.Generator,
+    *,
+    each: int = 6,
 ) -> dict[tuple[str, str], list[np.ndarray]] | Unavailable:
     """Choose blasts to show of each site and lineage (Figure 5).
 
     Parameters
     ----------
-    data : CellImages
-        The cohort.
+    manifest : DataFrame
+        Of the cohort.
+    read : callable
+        Gives the pictures of image_ids at a side in pixels, as `Run.pictures` does.
     rng : numpy.random.Generator
         Of the purpose `figure_05`.
     each : int
@@ -121,7 +128,6 @@ def site_examples(
     dict or Unavailable
         Lineage and site to pictures, uint8 (S, S, 3); unavailable when blasts come from one site only.
     """
-    manifest = data.manifest
     blasts = MODULE_2.reference(manifest)
     sites = manifest.loc[blasts.notna(), "site"].unique()
     if len(sites) < 2:
@@ -131,5 +137,6 @@ def site_examples(
         for site in sites:
             rows = np.flatnonzero(blasts.eq(name) & manifest["site"].eq(site))
             if len(rows):
-                found[LABELS[name], str(site)] = [data.pixels[i] for i in rng.permutation(rows)[:each]]
+                chosen = manifest["image_id"].iloc[rng.permutation(rows)[:each]]
+                found[LABELS[name], str(site)] = list(read(chosen, SIDE))
     return found

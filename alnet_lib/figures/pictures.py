@@ -13,7 +13,7 @@ import numpy as np
 from alnet_lib.core.outcomes import if_available
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.evaluation.explanation.attribution import grad_cam
-from alnet_lib.evaluation.explanation.feature_maps import CellChoice, histogram_summary, to_grey
+from alnet_lib.evaluation.explanation.feature_maps import CellChoice, figure_7_side, histogram_summary, to_grey
 from alnet_lib.figures.style import CLASS_COLOURS, PAGE, DescribedFigure, new_figure, note, style
 from alnet_lib.imaging.augmentation import to_float
 from alnet_lib.imaging.decoding import SHOWN_SIDE
@@ -105,7 +105,9 @@ def _map(network: Network, picture: np.ndarray, block: int, layer: int, number: 
 
 
 @if_available
-def figure_7(pixels: np.ndarray, choice: CellChoice, original: Network, trained: Network) -> DescribedFigure:
+def figure_7(
+    choice: CellChoice, read: Callable[[Sequence[str], int], Sequence[np.ndarray]], original: Network, trained: Network
+) -> DescribedFigure:
     """Figure 7: feature maps of the original network and of ALNet.
 
     Rows are cells. Panels: A the picture, B the paper's map in both networks, C its histogram in ALNet, D a deeper map
@@ -113,10 +115,10 @@ def figure_7(pixels: np.ndarray, choice: CellChoice, original: Network, trained:
 
     Parameters
     ----------
-    pixels : ndarray
-        uint8 (n, S, S, 3), RGB.
     choice : CellChoice
-        Its `rows`: class of each cell shown to its position in `pixels`.
+        Its `image_ids`: class of each cell shown to its name.
+    read : callable
+        Gives the pictures of image_ids at a side in pixels, as `Run.pictures` does.
     original, trained : Network
         Before and after training.
 
@@ -125,8 +127,9 @@ def figure_7(pixels: np.ndarray, choice: CellChoice, original: Network, trained:
     DescribedFigure
         One row a cell.
     """
-    chosen = choice.rows
-    deeper = _deeper(trained, pixels[list(chosen.values())])
+    chosen = list(choice.image_ids)
+    pictures = np.stack(read(list(choice.image_ids.values()), figure_7_side(trained)))
+    deeper = _deeper(trained, pictures)
     upper = papers_map(trained)
     columns = (
         "A. picture",
@@ -140,8 +143,7 @@ def figure_7(pixels: np.ndarray, choice: CellChoice, original: Network, trained:
         figure = new_figure(PAGE, 1.35 * len(chosen) + 0.2)
         grid = figure.subplots(len(chosen), len(columns), squeeze=False)
         described = []
-        for row, (name, index) in enumerate(chosen.items()):
-            picture = pixels[index]
+        for row, (name, picture) in enumerate(zip(chosen, pictures, strict=True)):
             shown = [picture]
             for address in (upper, deeper):
                 shown += [_map(network, picture, *address) for network in (original, trained)]

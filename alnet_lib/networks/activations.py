@@ -88,7 +88,7 @@ def activations(network: Network, images: Tensor, block: int, layer: int) -> Ten
     network : Network
         Any.
     images : Tensor
-        Float (N, 3, S, S) in [0, 1], not normalised; moved to the network's device.
+        Float (N, 3, S, S) in [0, 1], not normalised, of any size; moved to the network's device.
     block : int
         Convolutional block, counted from 1.
     layer : int
@@ -115,7 +115,9 @@ def activations(network: Network, images: Tensor, block: int, layer: int) -> Ten
     network.eval()
     try:
         with torch.inference_mode():
-            network(network.preprocessing(images.to(device_of(network))))
+            x = network.preprocessing(images.to(device_of(network)))
+            for each in network.blocks[:block]:
+                x = each(x)
     finally:
         hook.remove()
         network.train(training)

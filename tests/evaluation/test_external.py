@@ -9,7 +9,6 @@ from scipy import stats
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.diagnosis.aggregation import MajorityAboveThreshold
 from alnet_lib.evaluation import external, smear_level
-from alnet_lib.experiments.datasets import CellImages
 
 
 def cells(smears, split="external", **options):
@@ -102,12 +101,15 @@ def test_external_smears_without_a_diagnosis_are_left_out_and_counted():
 
 def test_examples_of_sites_need_two_sites():
     manifest = pd.concat([cells({"a": SMEARS["a"]}, site="x"), cells({"c": SMEARS["c"]}, site="y")], ignore_index=True)
-    pixels = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
-    found = external.site_examples(CellImages(manifest, pixels), np.random.default_rng(0), each=2)
+
+    def read(names, side):
+        return [np.full((side, side, 3), manifest.index[manifest["image_id"].eq(name)][0]) for name in names]
+
+    found = external.site_examples(manifest, read, np.random.default_rng(0), each=2)
     assert {name: len(pictures) for name, pictures in found.items()} == {
         ("Myeloid blasts", "x"): 2,
         ("B-Lymphoblasts", "y"): 2,
     }
-    assert all(picture[0, 0, 0] >= 3 for picture in found["B-Lymphoblasts", "y"])
-    one = external.site_examples(CellImages(manifest.assign(site="x"), pixels), np.random.default_rng(0))
+    assert all(picture[0, 0, 0] >= 3 and len(picture) >= 112 for picture in found["B-Lymphoblasts", "y"])
+    one = external.site_examples(manifest.assign(site="x"), read, np.random.default_rng(0))
     assert one == Unavailable("blasts come from one site only")

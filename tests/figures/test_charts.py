@@ -1,13 +1,20 @@
 """Figures are the same bytes for the same input, legible, in the classes' own colours, and described."""
 
+import base64
+import re
+from io import BytesIO
+
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from matplotlib.text import Text
+from PIL import Image
 
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.vocabulary import MODULE_1_CLASSES, MODULE_2_CLASSES
+from alnet_lib.evaluation.explanation.feature_maps import CellChoice, figure_7_scale
 from alnet_lib.figures import charts, curves, diagrams, display, pictures, tables
 from alnet_lib.figures.style import CLASS_COLOURS, PAGE, save
 from alnet_lib.networks import building
@@ -117,3 +124,45 @@ def test_tables_take_results_and_show_why_they_are_unavailable():
     assert "<caption>7 cells</caption>" in tables.html_table(found, caption="{n} cells")
     assert 'aria-label="7 cells"' in tables.show_table(found, caption="{n} cells").data
     assert "no cell" in tables.show_table(NOTHING, caption="x").data
+
+
+def _embedded(path):
+    found = re.findall(rb"data:(image/\w+);base64,([A-Za-z0-9+/=\s]+)", path.read_bytes())
+    return {kind.decode(): Image.open(BytesIO(base64.b64decode(data))) for kind, data in found}
+
+
+def test_photographs_in_an_svg_are_small_and_maps_of_few_colours_are_exact(tmp_path):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    cell = cv2.GaussianBlur(cv2.resize(noise, (112, 112), interpolation=cv2.INTER_CUBIC), (0, 0), 3)
+    save(pictures.montage({"cell": [cell]}, width=1), tmp_path / "cell")
+    save(pictures.montage({"map": [np.kron([[0, 1], [1, 0]], np.ones((8, 8)))]}, width=1), tmp_path / "map")
+    shown = _embedded(tmp_path / "cell.svg")["image/jpeg"]
+    assert np.asarray(shown, float).mean((0, 1)) == pytest.approx(cell.mean((0, 1)), abs=2)
+    assert list(_embedded(tmp_path / "map.svg")) == ["image/png"]
+    assert (tmp_path / "cell.svg").stat().st_size < (tmp_path / "cell.png").stat().st_size
+
+
+def test_figure_7_has_four_panels_of_112_pixels_or_more_with_maps_that_show_where():
+    before, after = (building.build("vgg16_miniature", MODULE_1_CLASSES, 32, seed=seed) for seed in (1, 2))
+    choice = CellChoice(pd.DataFrame(), image_ids={"myeloid_blast": "a", "abnormal_promyelocyte": "b"})
+    asked = []
+
+    def read(names, side):
+        asked.append((list(names), side))
+        return [RNG.integers(0, 256, (side, side, 3), dtype=np.uint8) for _ in names]
+
+    figure = pictures.figure_7(choice, read, before, after)
+    assert asked == [(["a", "b"], 112)]
+    assert [axes.get_title()[:2] for axes in figure.axes[:6]] == ["A.", "B.", "B.", "C.", "D.", "D."]
+    sides = [min(image.get_array().shape[:2]) for axes in figure.axes for image in axes.images]
+    assert len(sides) == 10 and min(sides) >= pictures.SHOWS and max(sides) == 112
+    assert "112 pixels a side; the networks were trained at 32" in figure_7_scale(after)
+    assert figure_7_scale(building.build("vgg16_miniature", ("a", "b"), 128)) == ""
+
+
+def test_figure_5_heads_its_columns_with_the_sites():
+    examples = {(lineage, site): PICTURES for lineage in ("Myeloid blasts", "B-Lymphoblasts") for site in ("x", "y")}
+    axes = pictures.site_figure(examples).axes
+    assert [one.get_title() for one in axes] == ["x", "y", "", ""]
+    assert [one.get_ylabel() for one in axes] == ["Myeloid blasts", "", "B-Lymphoblasts", ""]

@@ -6,8 +6,10 @@ from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from alnet_lib.figures import display
 from alnet_lib.paper.items import ITEMS
@@ -133,6 +135,20 @@ def test_a_figure_stands_once_and_an_older_picture_is_not_replaced(run):
     report = rendering.render(run).parent
     assert "files/figures/figure_02.webp" in _pages(report)[f"{MODULE_1}.html"].addresses
     assert any(address.startswith("data:") for address in _pages(report)[f"{SCORECARD}.html"].addresses)
+
+
+def test_pictures_are_exact_where_they_are_small_and_near_where_they_are_large_photographs(tmp_path):
+    rng = np.random.default_rng(0)
+    cells = Image.fromarray(rng.integers(60, 200, (80, 80, 3), dtype=np.uint8)).resize((900, 900), Image.BICUBIC)
+    Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "small.png")
+    cells.save(tmp_path / "cells.png")
+    names = ["small.png", "cells.png"]
+    files.copied(tmp_path, tmp_path / "report", names)
+    drawn = [np.asarray(Image.open(tmp_path / name).convert("RGB"), float) for name in names]
+    lying = [tmp_path / "report" / files.stored(name) for name in names]
+    shown = [np.asarray(Image.open(path).convert("RGB"), float) for path in lying]
+    assert (shown[0] == drawn[0]).all()
+    assert 0 < abs(shown[1] - drawn[1]).mean() < 3 and lying[1].stat().st_size < 1.5 * files.LARGE
 
 
 def test_what_is_gone_from_the_run_is_gone_from_the_report(run):

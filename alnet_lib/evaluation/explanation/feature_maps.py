@@ -178,6 +178,10 @@ def networks(setup: Setup, spec: ModuleSpec = MODULE_1) -> Networks:
     return Networks(original.eval().to(setup.device), trained.to(setup.device), start)
 
 
+LEAST_SIDE = 112
+"""Fewest pixels a side of the pictures whose maps Figure 7 shows: maps of VGG's last block then have 7."""
+
+
 STARTS = {"imagenet": "ImageNet weights", "random": "the untrained random start", "cells": "the start `cells`"}
 """Name of a start -> how captions name it."""
 
@@ -190,9 +194,12 @@ class CellChoice(Result):
     ----------
     rows : mapping of str to int
         Cell group -> row of the manifest and of the pixels.
+    image_ids : mapping of str to str
+        Cell group -> image_id.
     """
 
     rows: Mapping[str, int] = field(default_factory=dict)
+    image_ids: Mapping[str, str] = field(default_factory=dict)
 
 
 def figure_7_cells(manifest: pd.DataFrame, rng: np.random.Generator) -> CellChoice | Unavailable:
@@ -201,7 +208,7 @@ def figure_7_cells(manifest: pd.DataFrame, rng: np.random.Generator) -> CellChoi
     Parameters
     ----------
     manifest : DataFrame
-        With `cell_type` and `split`.
+        With `image_id`, `cell_type` and `split`.
     rng : Generator
         Chooses the cells.
 
@@ -220,7 +227,22 @@ def figure_7_cells(manifest: pd.DataFrame, rng: np.random.Generator) -> CellChoi
     if not found:
         return Unavailable("the cohort has neither myeloid blasts nor abnormal promyelocytes")
     names = " and ".join(LABELS[name].lower() for name in found)
-    return CellChoice(pd.DataFrame(found.items(), columns=["group", "row"]), facts={"names": names}, rows=found)
+    ids = {name: str(manifest["image_id"].iloc[row]) for name, row in found.items()}
+    frame = pd.DataFrame(found.items(), columns=["group", "row"])
+    return CellChoice(frame, facts={"names": names}, rows=found, image_ids=ids)
+
+
+def figure_7_side(network: Network | Unavailable) -> int:
+    """Pixels a side of what Figure 7 shows: what the network was trained at, and LEAST_SIDE at least."""
+    return LEAST_SIDE if isinstance(network, Unavailable) else max(LEAST_SIDE, network.input_size)
+
+
+def figure_7_scale(network: Network | Unavailable) -> str:
+    """Say for the caption of Figure 7 that its maps are of larger pictures than the network was trained at."""
+    side = figure_7_side(network)
+    if isinstance(network, Unavailable) or network.input_size == side:
+        return ""
+    return f" Maps of pictures of {side} pixels a side; the networks were trained at {network.input_size}."
 
 
 def grid_cell(choice: CellChoice | Unavailable) -> int:

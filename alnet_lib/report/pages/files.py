@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,6 +15,9 @@ from alnet_lib.core.files import atomic_path, sweep, write_text
 from alnet_lib.core.integrity.reading import reading
 from alnet_lib.core.resources import cores
 from alnet_lib.report.pages import notebook
+
+LARGE = 100_000
+"""Bytes of a picture beyond which it need not be kept pixel for pixel."""
 
 FOLDER = "files"
 """In the report's folder; below it the files lie as they do in the run."""
@@ -35,7 +39,7 @@ def copied(run_dir: Path, out: Path, names: Iterable[str]) -> dict[str, str]:
         The report's folder.
     names : iterable of str
         Relative to the run; what is not there, or lies outside the run, is left out. Notebooks are copied as
-        `notebook.handed_on` writes them, PNG pictures as lossless WebP.
+        `notebook.handed_on` writes them, PNG pictures as WebP.
 
     Returns
     -------
@@ -79,6 +83,15 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _smaller(source: Path, target: Path) -> None:
-    """Write a PNG picture as WebP, pixel for pixel: half the size."""
-    with reading(source), Image.open(source) as picture, atomic_path(target) as temporary:
-        picture.convert("RGBA").save(temporary, format="WEBP", lossless=True, exact=True, method=2, quality=60)
+    """Write a PNG picture as WebP: pixel for pixel, but large photographs as near to it as the eye can tell.
+
+    The run's own figures/ keeps every pixel.
+    """
+    with reading(source), Image.open(source) as picture:
+        drawn = picture.convert("RGBA")
+    exact, near = BytesIO(), BytesIO()
+    drawn.save(exact, format="WEBP", lossless=True, exact=True, method=2, quality=60)
+    if exact.tell() > LARGE:
+        drawn.save(near, format="WEBP", quality=90, method=4)
+    with atomic_path(target) as temporary:
+        temporary.write_bytes((near if 0 < near.tell() < exact.tell() / 2 else exact).getvalue())
