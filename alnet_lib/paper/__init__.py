@@ -12,7 +12,7 @@ from alnet_lib.paper.items import ITEMS
 from alnet_lib.paper.printed import decimals, open_points, published, record, table
 from alnet_lib.paper.scorecard import above_most_frequent, by_verdict, compare, coverage, scorecard
 from alnet_lib.paper.systems import literature, table_10
-from alnet_lib.paper.wording import amount, in_words, main_numbers, measured, part_in_words, readable
+from alnet_lib.paper.wording import amount, findings_in_words, in_words, main_numbers, measured, part_in_words, readable
 
 __all__ = [
     "ITEMS",
@@ -24,6 +24,7 @@ __all__ = [
     "coverage",
     "decimals",
     "findings",
+    "findings_in_words",
     "in_words",
     "literature",
     "main_numbers",

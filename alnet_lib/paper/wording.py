@@ -80,6 +80,27 @@ def part_in_words(part: str) -> str:
     return label[:2] + label[2:].lower() if label[1] == "-" else label.lower()
 
 
+def findings_in_words(found: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Write findings of the audit for readers.
+
+    Parameters
+    ----------
+    found : DataFrame
+        Rows of `audit` or of `findings`.
+    known : DataFrame
+        `record`, which names the numbers.
+
+    Returns
+    -------
+    DataFrame
+        Columns `printed number`, `printed`, `expected` (to two decimals), `severity`, `what should hold`.
+    """
+    numbers = [in_words(*known.loc[id, ["place", "row", "column"]]) for id in found["id"]]
+    sides = {name: found[name].astype(float).round(2).to_numpy() for name in ("printed", "expected")}
+    about = {"severity": found["severity"].to_numpy(), "what should hold": found["how"].to_numpy()}
+    return pd.DataFrame({"printed number": numbers} | sides | about)
+
+
 def readable(card: pd.DataFrame, kind: str) -> pd.DataFrame:
     """The scorecard as a narrow table.
 

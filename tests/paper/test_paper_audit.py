@@ -1,5 +1,7 @@
 """Every kind of rule catches an error that is planted and passes what is right."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -114,3 +116,10 @@ def test_findings_are_the_checks_that_fail_and_are_counted():
         found.facts["checks"] == len(every) and found.facts["findings"] == len(found.frame) == (~every["agrees"]).sum()
     )
     assert found.facts["affecting"] == found.frame["severity"].eq("affects a conclusion").sum() > 0
+
+
+def test_findings_are_named_in_words():
+    found = paper.findings_in_words(paper.findings().frame, paper.record())
+    told = found["printed number"].tolist() + found["what should hold"].tolist()
+    assert len(found) == paper.findings().facts["findings"]
+    assert not [words for words in told if re.search(r"[a-z]_[a-z\d]|text\.", words)]

@@ -336,7 +336,12 @@ def _summarised(measured: pd.DataFrame, manifest: pd.DataFrame, titles: list[str
                 top = RANGES.get(measure, 1.0)
                 found = intervals.mean(part[measure], manifest.loc[part.index])
                 found = clipped(found, -top if title == DIFFERENCE else 0.0, top)
-                row = {"group": group, "network": title, "measure": measure, "cells": int(part[measure].notna().sum())}
+                row = {
+                    "group": group,
+                    "network": title,
+                    "measure": measure.replace("_", " "),
+                    "cells": int(part[measure].notna().sum()),
+                }
                 rows.append(row | {"mean": found.estimate, **found.columns(factor=1)})
                 if group == ALL:
                     key = f"feature_maps.{title.split(',')[0]}.{measure.replace(', ', '_')}"

@@ -48,6 +48,11 @@ class Matrix:
     n: np.ndarray
 
     @property
+    def label(self) -> str:
+        """`Table 7A` of `table_07a`."""
+        return f"Table {self.name.removeprefix('table_').lstrip('0').upper()}"
+
+    @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Smallest and largest number of images of each cell that rounds to what is printed."""
         low, high = ((self.percent + d).clip(0, 100) / 100 * self.n[:, None] for d in (-self.half, self.half))
@@ -320,11 +325,11 @@ def confusion(p: Numbers) -> Iterator[Check]:
         (modules[1], ["text.module_2.accuracy", "table_05.vgg19.testing"]),
     ):
         for id in ids:
-            yield _within(p, id, f"diagonal of {m.name} weighted by testing images", accuracy_bounds(m))
+            yield _within(p, id, f"diagonal of {m.label} weighted by testing images", accuracy_bounds(m))
     for m in modules:
         for index, name in enumerate(m.classes):
             for rate in ("sensitivity", "specificity", "precision"):
-                how = f"{rate} from {m.name} and the testing images of Table 6"
+                how = f"{rate} from {m.label} and the testing images of Table 6"
                 yield _within(p, f"table_08.{rate}.{name}", how, rate_bounds(m, rate, index))
     yield from _smears(p)
 

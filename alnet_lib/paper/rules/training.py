@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alnet_lib.core.vocabulary import CELL_TYPES, MODULE_1_CLASSES, MODULE_2_CLASSES, TO_GROUP
+from alnet_lib.core.vocabulary import CELL_TYPES, LABELS, MODULE_1_CLASSES, MODULE_2_CLASSES, TO_GROUP
 from alnet_lib.paper.rules.check import Check, Numbers, at_least, at_most
 
 NETWORKS = ("vgg16", "resnet101", "densenet121", "senet154")
@@ -95,7 +95,7 @@ def reachable(p: Numbers) -> Iterator[Check]:
         if p.marked(id):
             most = p[id] * (1 + p["text.versions"])
             versions = f"each with {p['text.versions']:.0f} versions"
-            how = f"{p[id]:.0f} images of {id.split('.')[1]}, {versions}, give {most:.0f}"
+            how = f"{p[id]:.0f} images of {LABELS[id.split('.')[1]]}, {versions}, give {most:.0f}"
             yield Check(_REACH, target, how, min(most, p[target]), p[target], derives=False)
     for group in dict.fromkeys(TO_GROUP.values()):
         types = [cell_type for cell_type in CELL_TYPES if TO_GROUP[cell_type] == group]

@@ -16,7 +16,7 @@ from alnet_lib.core.integrity.reading import reading
 from alnet_lib.core.vocabulary import KINDS
 from alnet_lib.figures import display
 from alnet_lib.figures.tables import html_table
-from alnet_lib.paper import by_verdict, coverage, findings, in_words, open_points, record, scorecard
+from alnet_lib.paper import by_verdict, coverage, findings, findings_in_words, open_points, record, scorecard
 from alnet_lib.paper.items import ITEMS
 from alnet_lib.paper.scorecard import VERDICTS
 from alnet_lib.report.pages import folder, headline
@@ -184,15 +184,8 @@ def _command(about: Mapping[str, Any], notebook: str) -> str:
 def _affecting() -> pd.DataFrame:
     """The findings of the audit that affect a conclusion, in words."""
     found = findings().frame
-    found, known = found[found["severity"].eq("affects a conclusion")], record()
-    return pd.DataFrame(
-        {
-            "printed number": [in_words(*known.loc[id, ["place", "row", "column"]]) for id in found["id"]],
-            "printed": found["printed"].astype(float).round(1),
-            "expected": found["expected"].astype(float).round(1),
-            "what should hold": found["how"],
-        }
-    )
+    affecting = found[found["severity"].eq("affects a conclusion")]
+    return findings_in_words(affecting, record()).drop(columns="severity")
 
 
 def _provenance(about: Mapping[str, Any]) -> pd.DataFrame:

@@ -91,7 +91,7 @@ def test_statistics_have_a_row_for_each_group_and_network_and_repeat(twin, pixel
     assert frame.equals(again.frame) and found.facts == again.facts
     assert list(frame["network"].unique()) == ["original", "ALNet", "difference, paired by cell"]
     assert set(frame["measure"]) == {
-        "peak_position", "peak_width", "entropy", "dark", "edges, cell", "edges, nucleus",
+        "peak position", "peak width", "entropy", "dark", "edges, cell", "edges, nucleus",
     }  # fmt: skip
     of_group = frame[frame["group"].ne("all")]
     assert of_group["cells"].max() <= 2 and of_group["low"].isna().all(), "two cells have no interval"
