@@ -1,5 +1,6 @@
 """The page of a table or figure: every printed number beside the run's, its verdict, its cells, its code."""
 
+import re
 from dataclasses import asdict
 
 import nbformat
@@ -108,6 +109,15 @@ def test_the_page_shows_the_cell_that_made_it_and_values_that_were_not_printed(c
     content = _content(card, tmp_path)
     assert "run" in content["code"] and "&lt;b&gt;" in content["code"] and "other" not in content["code"]
     assert "module 1 mean sensitivity" in content["unprinted"] and "accuracy" not in content["unprinted"]
+
+
+def test_the_runs_own_table_has_few_decimals(tmp_path):
+    (tmp_path / "tables").mkdir()
+    frame = pd.DataFrame({"class": ["a", "b"], "share": [93.4567, 0.4608], "rate": [0.12345, 0.2], "n": [1234, 5]})
+    frame.to_csv(tmp_path / "tables" / "table_08.csv", index=False)
+    shown = item_page.table(tmp_path, _item("table_08", ()) | {"files": ["tables/table_08.csv"]})
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", shown)
+    assert cells == ["a", "93.5", "0.123", "1,234", "b", "0.5", "0.2", "5"]
 
 
 def test_the_csv_holds_numbers(card, tmp_path):

@@ -373,12 +373,14 @@ def numbers(
 
 
 def table(run_dir: Path, item: Mapping[str, Any]) -> Markup | str:
-    """Write the table that a run made; empty where there is none."""
+    """Write the table that a run made, large numbers to one decimal, others to three; empty where there is none."""
     file = next((run_dir / name for name in item["files"] if name.endswith(".csv")), None)
     if item["kind"] != "table" or file is None or not file.is_file():
         return ""
     with reading(file):
         frame = pd.read_csv(file)
+    large = frame.select_dtypes("number").abs().max() >= 10
+    frame = frame.round({column: 1 if is_large else 3 for column, is_large in large.items()})
     frame.columns = ["" if str(column).startswith("Unnamed") else column for column in frame.columns]
     return Markup(html_table(frame, caption=item["caption"], index=False))
 
