@@ -153,6 +153,12 @@ def measure(
 
 
 @if_available
+def in_words(measured: Result) -> pd.DataFrame:
+    """Give the table of `measure` with what each baseline saw in the words of SEEN."""
+    return measured.frame.assign(seen=measured.frame["seen"].map(SEEN))
+
+
+@if_available
 def beside(frame: pd.DataFrame, network: Interval) -> pd.DataFrame:
     """The shortcut baselines with module 1 as the last row, all on the same testing cells.
 

@@ -182,7 +182,7 @@ LEAST_SIDE = 112
 """Fewest pixels a side of the pictures whose maps Figure 7 shows: maps of VGG's last block then have 7."""
 
 
-STARTS = {"imagenet": "ImageNet weights", "random": "the untrained random start", "cells": "the start `cells`"}
+STARTS = {"imagenet": "ImageNet weights", "random": "the untrained random start", "cells": "the kit's own start"}
 """Name of a start -> how captions name it."""
 
 

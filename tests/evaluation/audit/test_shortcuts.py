@@ -59,6 +59,7 @@ def test_a_background_that_differs_is_found_and_a_cell_that_differs_is_not_backg
 
 def test_a_source_that_is_the_class_is_found():
     result = _measured(*_cohort(np.random.default_rng(4), source=True))
+    assert shortcuts.in_words(result)["seen"].tolist() == list(shortcuts.SEEN.values())
     found = result.frame.set_index("seen")
     assert found.loc["source", "balanced_accuracy"] == 1.0 and found.loc["source", "warn"]
     values = {value.key: value.reproduced for value in result.values}
