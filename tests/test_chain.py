@@ -13,6 +13,7 @@ import alnet_lib as al
 from alnet_lib import paper
 from alnet_lib.networks import activations
 from alnet_lib.report import explorer
+from alnet_lib.report.pages import folder
 from alnet_lib.workflow.run import Run
 from alnet_lib.workflow.steps import STEPS
 
@@ -69,7 +70,10 @@ def test_the_report_has_no_warning_no_traceback_and_no_address_to_load(smoke):
     for path in smoke.glob("report/*.html"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"Warning:|Traceback", text), path.name
-        assert not re.search(r'(src|href)="(https?:)?//', text), path.name
+        assert not re.search(r'src="(https?:)?//', text), path.name
+        followed = set(re.findall(r'<a href="((?:https?:)?//[^"]*)"', text))
+        assert followed <= ({folder.PAPER, folder.LICENCE} if path.name == "index.html" else set()), path.name
+        assert len(re.findall(r'href="(?:https?:)?//', text)) == len(re.findall(r'<a href="(?:https?:)?//', text))
         assert not re.search(r"<img(?![^>]*\balt=)", text), path.name
 
 
