@@ -13,6 +13,7 @@ from hostile import CHROMIUM, HOSTILE, Page, listening, opened
 from alnet_lib.cohorts import building
 from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.core.resources import PROFILES_DIR
+from alnet_lib.report.pages.folder import LICENCE, PAPER
 from faults import runs
 from faults.tally import Tally
 
@@ -100,6 +101,8 @@ def wrong_with(path: Path) -> str:
         if foreign or any(name.startswith("on") for name in attributes):
             told.append(f"<{tag} {sorted(attributes)}>")
         for name in ("src", "href"):
+            if tag == "a" and attributes.get(name) in (PAPER, LICENCE):
+                continue
             if re.match(r"\s*(https?:|//|javascript:|data:text)", attributes.get(name) or "", flags=re.IGNORECASE):
                 told.append(f"{tag} {name}={attributes[name][:80]}")
     return "; ".join(told[:5])
