@@ -89,7 +89,7 @@ class Device:
         if kind == "cuda":
             free, name = torch.cuda.mem_get_info()[0], torch.cuda.get_device_name(0)
             return cls(kind, name, precision, profile.threads, free, host, torch.cuda.device_count())
-        return cls(kind, _processor(), precision, profile.threads, host, host)
+        return cls(kind, processor(), precision, profile.threads, host, host)
 
 
 @dataclass(frozen=True)
@@ -199,12 +199,21 @@ def _machine(device: Device) -> Rates:
     adam.grad = torch.zeros_like(adam)
     step = torch.optim.Adam([adam], fused=True).step
     return Rates(
-        _matmul(device.kind, device.precision), _matmul(device.kind, "float32"),
+        matmul(device.kind, device.precision), matmul(device.kind, "float32"),
         len(adam) / fastest(step, device.kind, 0.2), processor_seconds() / REFERENCE,
     )  # fmt: skip
 
 
-def _matmul(kind: str, precision: str) -> float:
+def matmul(kind: str, precision: str) -> float:
+    """Floating-point operations a second of a large matrix product.
+
+    Parameters
+    ----------
+    kind : str
+        `cpu` or `cuda`.
+    precision : str
+        `float32` or `bf16`.
+    """
     size = 8192 if kind == "cuda" else 1024
     a, b = (torch.full((size, size), 0.01, device=kind) for _ in range(2))
     with torch.inference_mode(), autocast(kind, precision):
@@ -324,7 +333,8 @@ def _timed(device: Device, name: str, size: int, batch: int) -> tuple[float, flo
     return (float(steps.min()) if len(steps) else 3 * predicted), predicted
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name the processor of this machine, where the system tells."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
