@@ -17,6 +17,7 @@ import psutil
 import torch
 
 from alnet_lib.core.files import sha256, write_json
+from alnet_lib.core.resources import home
 from alnet_lib.imaging import augmentation
 from alnet_lib.training import fitting, inference, memory
 from alnet_lib.training.data import Images
@@ -143,7 +144,7 @@ def key(network: str, size: int) -> str:
 
 def cache() -> Path:
     """File that keeps calibrations."""
-    return counting.home() / "calibration.json"
+    return home() / "calibration.json"
 
 
 def rates(device: Device, asked: Iterable[tuple[str, int, int]], *, again: bool = False) -> Rates:
