@@ -444,7 +444,7 @@ def main() -> None:
     asked, given = sys.argv[1:], arguments()
     if given.part:
         return part(given)
-    began = time.time()
+    began, busy = time.time(), calibration.busy()
     found: list[dict] = []
     for number, name in enumerate(given.networks):
         left = began + FOR_NETWORKS * given.limit - time.time()
@@ -456,7 +456,7 @@ def main() -> None:
     result = {
         "date": date.today().isoformat(), "device": {"kind": about.kind, "name": about.name, "cards": about.cards},
         "cores": cores(), "torch": torch.__version__, "cudnn": torch.backends.cudnn.version(),
-        "settings": settings, "minutes": (time.time() - began) / 60,
+        "settings": settings, "minutes": (time.time() - began) / 60, "busy": max(busy, calibration.busy()),
         "rows": [one for one in found if "left_out" not in one],
         "table_3": together([one for one in third if "network" in one], given.whole / given.iterations),
         "left_out": [one["left_out"] for one in found if "left_out" in one] + ended,

@@ -162,6 +162,8 @@ def gpu() -> str:
     rates = {row["precision"]: row["matmul"] for row in found["rows"]}
     told = [f"{rate / 1e12:.3g} TFLOP/s in {precision}" for precision, rate in rates.items()]
     lines += ["", f"A large matrix product: {', '.join(told)}."]
+    if found["busy"]:
+        lines[-1] += " Other programs were at work: all is slower than it need be, and uneven."
     if third["units"]:
         networks = ", ".join(third["networks"])
         lines += [

@@ -104,11 +104,24 @@ def test_a_prediction_goes_on_in_smaller_parts(images, monkeypatch):
     assert notes == [f"prediction: out of memory, from then on {n} at a time" for n in (20, 10)]
 
 
+def test_features_go_on_in_smaller_parts(images, monkeypatch):
+    net, notes, rows = network(), [], np.arange(30)[::-1]
+    expected = inference.features(net, images.pixels, rows, OPTIONS)
+    planted(monkeypatch, Preprocessing, "__call__", lambda given, _: len(given[1]) > 10)
+    found = inference.features(net, images.pixels, rows, OPTIONS, batch=30, notes=notes)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert notes == [f"features: out of memory, from then on {n} at a time" for n in (15, 7)]
+    planted(monkeypatch, Preprocessing, "__call__", lambda *_: True)
+    with pytest.raises(memory.TooLittleMemory, match="features: a single image"):
+        inference.features(net, images.pixels, rows, OPTIONS)
+
+
 def test_a_network_that_does_not_fit_is_named(images, monkeypatch):
     net = network()
     planted(monkeypatch, torch.nn.Module, "to", lambda *_: True)
-    with pytest.raises(memory.TooLittleMemory, match="the network squeezenet1_1 does not fit"):
-        inference.predict(net, images, OPTIONS)
+    for work in (inference.predict, lambda net, images, given: inference.features(net, images.pixels, [1], given)):
+        with pytest.raises(memory.TooLittleMemory, match="the network squeezenet1_1 does not fit"):
+            work(net, images, OPTIONS)
 
 
 def test_a_step_spills_maps_and_images_before_it_cuts_the_batch(images, plan, tmp_path, monkeypatch):

@@ -38,7 +38,7 @@ def test_a_network_has_a_row_for_each_precision_and_layout(gpu, given):
             own = row[part]
             assert all(value > 0 for value in own.values())
             reached = own["kit"] * passes * row["flops_of_an_image"]
-            assert own["share_of_matmul"] == pytest.approx(reached / row["matmul"]) and own["share_of_matmul"] < 1
+            assert own["share_of_matmul"] == pytest.approx(reached / row["matmul"])
 
 
 def test_what_does_not_fit_is_left_out_and_memory_that_runs_out_ends_nothing(gpu, given, monkeypatch):
@@ -89,7 +89,7 @@ def test_the_table_says_what_it_was_measured_on(tmp_path, monkeypatch):
         "rows": [about | {"network": "vgg16", "layout": "NHWC", "training": part, "prediction": lost}],
         "table_3": {"units": 1, "units_asked": 6, "trainings": 5, "networks": ["vgg16"], "predicted": 10, "seconds": 12,
                     "predicted_whole": 600, "measured_whole": None, "left_out": ["vgg16-fold-2"]},
-        "left_out": [],
+        "left_out": [], "busy": True,
         "cohort": {"images": 10, "bytes": 10**9, "resident": True, "drawn, s": 1.0},
     }  # fmt: skip
     monkeypatch.setattr(readme, "MEASURED", tmp_path)
@@ -97,7 +97,12 @@ def test_the_table_says_what_it_was_measured_on(tmp_path, monkeypatch):
     text = readme.gpu()
     assert text.startswith("2 threads of a processor (a processor), not a GPU")
     assert "| vgg16 | bf16 | NHWC (the kit's) | 20 | 10 | 2 | 50 | 1 |  |  |  |  |" in text
-    assert "1 of 6 units" in text and "Left out, for the time given: vgg16-fold-2." in text and "drawn, s 1.0" in text
+    assert (
+        "Other programs were at work" in text
+        and "1 of 6 units" in text
+        and "Left out, for the time given: vgg16-fold-2." in text
+        and "drawn, s 1.0" in text
+    )
     content["device"] = {"kind": "cuda", "name": "a card"}
     (tmp_path / "gpu.json").write_text(json.dumps(content), encoding="utf-8")
     assert readme.gpu().startswith("a card; 64 pixels")

@@ -173,7 +173,7 @@ def rates(device: Device, asked: Iterable[tuple[str, int, int]], *, again: bool 
             found = _measured(found, device, network, size, batch, share)
     finally:
         torch.set_num_threads(before)
-    if found != known and _busy():
+    if found != known and busy():
         return replace(found, disturbed=True)
     if found != known:
         # A home that cannot be written: it is measured again the next time.
@@ -182,7 +182,7 @@ def rates(device: Device, asked: Iterable[tuple[str, int, int]], *, again: bool 
     return found
 
 
-def _busy() -> bool:
+def busy() -> bool:
     """Whether more processes want to compute than there are processors."""
     return psutil.getloadavg()[0] > 1.5 * (os.cpu_count() or 1)
 
