@@ -11,7 +11,8 @@ the kit reaches, a backward pass counted as two forward passes.
 Then Table 3 at a tenth of the iterations, predicted by `alnet_lib.workflow.plan` and measured unit by unit, on the
 manifest of the synthetic cohort with pixels at random. The whole follows from what was measured: the seconds of the
 iterations, as many times as there are iterations, and the rest (predictions, starts) as it is; for folds that were left
-out the mean of the network's others. `--draw` draws the cohort too and puts it on the device.
+out the mean of the network's others. This is more than the whole takes, since maps of frozen blocks are made in the
+first iteration and do not grow as the iterations do. `--draw` draws the cohort too and puts it on the device.
 
 What does not fit into the limit is left out and named. Result: benchmarks/results/gpu.json; `python
 benchmarks/readme.py` writes its table.

@@ -145,7 +145,8 @@ def gpu() -> str:
     found = json.loads((MEASURED / "gpu.json").read_text(encoding="utf-8"))
     settings, device, third = found["settings"], found["device"], found["table_3"]
     on_cpu = device["kind"] == "cpu"
-    what = f"{settings['threads']} threads of a processor ({device['name']}), not a GPU" if on_cpu else device["name"]
+    threads = f"{settings['threads']} thread{'s' * (settings['threads'] > 1)}"
+    what = f"**Not a GPU:** {threads} of a processor ({device['name']})" if on_cpu else device["name"]
     lines = [
         f"{what}; {settings['size']} pixels, batch {settings['batch']}, {settings['predicted']} in prediction; "
         f"torch {found['torch']}, {found['date']}, {found['minutes']:.0f} minutes.",
@@ -172,7 +173,11 @@ def gpu() -> str:
             f"{settings['fraction']:g}, {settings['precision']}, {networks}: {third['units']} of "
             f"{third['units_asked']} units ({third['trainings']} trainings), predicted {third['predicted']:.0f} s, "
             f"measured {third['seconds']:.0f} s. Of the whole, predicted {third['predicted_whole'] / 60:.0f} minutes"
-            + (f", by what was measured {third['measured_whole'] / 60:.0f}." if third["measured_whole"] else "."),
+            + (
+                f", by what was measured {third['measured_whole'] / 60:.0f} at most."
+                if third["measured_whole"]
+                else "."
+            ),
         ]
     if left := found["left_out"] + third["left_out"]:
         lines += ["", f"Left out, for the time given: {', '.join(left)}."]
