@@ -6,7 +6,8 @@ loop has tensors of float32 in the host's memory, as an ImageFolder would give t
 batch, goes forward and back through the same network (its library's blocks, the paper's head) with torch's own Adam,
 and looks at each loss. The kit begins with pixels of 8 bits, and turns and normalises them on the device. Beside both
 stands the rate of a large matrix product in the same precision, measured in the same process, and the share of it that
-the kit reaches, a backward pass counted as two forward passes.
+the kit reaches, a backward pass counted as two forward passes. A processor's rates are by its own seconds, so that
+other programs count less.
 
 Then Table 3 at a tenth of the iterations, predicted by `alnet_lib.workflow.plan` and measured unit by unit, on the
 manifest of the synthetic cohort with pixels at random. The whole follows from what was measured: the seconds of the
@@ -81,11 +82,12 @@ def pictures(count: int, size: int) -> Images:
     return Images(pixels, rows, rows % len(CLASSES), rows, CLASSES)
 
 
-def wait(kind: str) -> float:
-    """The time, once the device has done everything."""
+def clock(kind: str) -> float:
+    """Seconds, once a card has done everything; on a processor its own of each thread: others may be at work."""
     if kind == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter()
+        return time.perf_counter()
+    return time.process_time() / torch.get_num_threads()
 
 
 class Peak:
@@ -114,11 +116,11 @@ def a_second(step: Callable[[], object], kind: str, seconds: float) -> float:
     """How often a second something is done, after `WARM` times that do not count."""
     for _ in range(WARM):
         step()
-    began, done = wait(kind), 0
-    while not done or time.perf_counter() - began < seconds:
+    began, until, done = clock(kind), time.perf_counter() + seconds, 0
+    while not done or time.perf_counter() < until:
         step()
         done += 1
-    return done / (wait(kind) - began)
+    return done / (clock(kind) - began)
 
 
 def kit_training(network: Network, images: Images, options: Options, seconds: float) -> float:
@@ -130,7 +132,7 @@ def kit_training(network: Network, images: Images, options: Options, seconds: fl
 
         def tick(done: int, _: int) -> None:
             if done in (WARM, iterations):
-                ticks.append(wait(options.device))
+                ticks.append(clock(options.device))
 
         asked = replace(options, iterations=iterations)
         fitting.fit(network, images, plan, images.take(np.empty(0, int)), asked, progress=tick)
@@ -373,7 +375,8 @@ def cohort(given: argparse.Namespace, folder: Path) -> dict:
     at.append(time.time())
     rows = np.arange(len(pixels))
     there = Images(pixels, rows, rows % len(CLASSES), rows, CLASSES).on(torch.device(given.device))
-    at.append(wait(given.device) - time.perf_counter() + time.time())
+    clock(given.device)
+    at.append(time.time())
     return {
         "images": len(pixels), "bytes": int(pixels.nbytes), "drawn, s": at[0] - began, "decoded, s": at[1] - at[0],
         "on the device, s": at[2] - at[1], "resident": there.resident is not None,

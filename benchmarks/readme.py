@@ -146,7 +146,9 @@ def gpu() -> str:
     settings, device, third = found["settings"], found["device"], found["table_3"]
     on_cpu = device["kind"] == "cpu"
     threads = f"{settings['threads']} thread{'s' * (settings['threads'] > 1)}"
-    what = f"**Not a GPU:** {threads} of a processor ({device['name']})" if on_cpu else device["name"]
+    what = (
+        f"**Not a GPU:** {threads} of a processor ({device['name']}), by its own seconds" if on_cpu else device["name"]
+    )
     lines = [
         f"{what}; {settings['size']} pixels, batch {settings['batch']}, {settings['predicted']} in prediction; "
         f"torch {found['torch']}, {found['date']}, {found['minutes']:.0f} minutes.",
@@ -164,7 +166,7 @@ def gpu() -> str:
     told = [f"{rate / 1e12:.3g} TFLOP/s in {precision}" for precision, rate in rates.items()]
     lines += ["", f"A large matrix product: {', '.join(told)}."]
     if found["busy"]:
-        lines[-1] += " Other programs were at work: all is slower than it need be, and uneven."
+        lines[-1] += " Other programs were at work."
     if third["units"]:
         networks = ", ".join(third["networks"])
         lines += [

@@ -95,7 +95,7 @@ def test_the_table_says_what_it_was_measured_on(tmp_path, monkeypatch):
     monkeypatch.setattr(readme, "MEASURED", tmp_path)
     (tmp_path / "gpu.json").write_text(json.dumps(content), encoding="utf-8")
     text = readme.gpu()
-    assert text.startswith("**Not a GPU:** 2 threads of a processor (a processor)")
+    assert text.startswith("**Not a GPU:** 2 threads of a processor (a processor), by its own seconds; 64 pixels")
     assert "| vgg16 | bf16 | NHWC (the kit's) | 20 | 10 | 2 | 50 | 1 |  |  |  |  |" in text
     assert (
         "Other programs were at work" in text
