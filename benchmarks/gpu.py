@@ -213,7 +213,9 @@ def rows(name: str, given: argparse.Namespace, until: float) -> Iterator[dict]:
     some = images.take(np.arange(min(len(images), given.predicted)))
     for precision in given.precisions:
         options = Options(1, given.batch, RATE, RATE, precision=precision, device=kind, label=name)
-        roof, chosen = calibration.matmul(kind, precision), devices.layout(network, torch.device(kind), precision)
+        product, size = calibration.product(kind, precision)
+        roof = size * a_second(product, kind, given.seconds)
+        chosen = devices.layout(network, torch.device(kind), precision)
         for form in given.layouts:
             row = {"network": name, "precision": precision, "layout": form}
             if time.time() + longest > until:

@@ -82,8 +82,8 @@ def test_a_run_on_slurm_with_a_killed_job_equals_a_local_one(cluster, kit, tmp_p
         seen |= jobs(cluster)  # SLURM forgets them after a while.
         units = [one for one, (state, *_, what) in seen.items() if state == "RUNNING" and "comparison_unit" in what]
         most = max(most, len(units))
-        if units and not killed:
-            killed = units[0]
+        if not killed and (old := [one for one in units if seen[one][2] >= "0:15"]):
+            killed = old[0]  # A unit takes half a minute: it is at its work.
             subprocess.run(["scancel", "--signal=KILL", "--full", str(killed)], env=cluster, check=True)
             print(f"killed job {killed}, a unit of the comparison")
         time.sleep(2)

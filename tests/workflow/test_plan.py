@@ -55,6 +55,7 @@ def test_what_is_kept_for_the_backward_pass_is_what_autograd_keeps():
 
 
 def test_counts_are_kept_and_a_damaged_file_of_them_is_made_again(home):
+    counting.count.cache_clear()
     first = counting.count("vgg16_miniature", 32)
     (home / "counts.json").write_text("{", encoding="utf-8")
     counting.count.cache_clear()

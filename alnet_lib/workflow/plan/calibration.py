@@ -21,7 +21,7 @@ from alnet_lib.core.resources import home
 from alnet_lib.imaging import augmentation
 from alnet_lib.training import fitting, inference, memory
 from alnet_lib.training.data import Images
-from alnet_lib.training.device import autocast, resolve_device, resolve_precision, use_tensor_cores
+from alnet_lib.training.device import resolve_device, resolve_precision, use_tensor_cores
 from alnet_lib.training.options import Options
 from alnet_lib.workflow.plan import counting
 
@@ -205,8 +205,8 @@ def _machine(device: Device) -> Rates:
     )  # fmt: skip
 
 
-def matmul(kind: str, precision: str) -> float:
-    """Floating-point operations a second of a large matrix product.
+def product(kind: str, precision: str) -> tuple[Callable[[], torch.Tensor], float]:
+    """Make a large matrix product.
 
     Parameters
     ----------
@@ -214,12 +214,22 @@ def matmul(kind: str, precision: str) -> float:
         `cpu` or `cuda`.
     precision : str
         `float32` or `bf16`.
+
+    Returns
+    -------
+    tuple
+        What computes it, and its floating-point operations.
     """
     size = 8192 if kind == "cuda" else 1024
     a, b = (torch.full((size, size), 0.01, device=kind) for _ in range(2))
-    with torch.inference_mode(), autocast(kind, precision):
-        a, b = (one.bfloat16() if precision == "bf16" else one for one in (a, b))
-        return 2 * size**3 / fastest(lambda: a @ b, kind, 0.3)
+    a, b = (one.bfloat16() if precision == "bf16" else one for one in (a, b))
+    return lambda: a @ b, 2.0 * size**3
+
+
+def matmul(kind: str, precision: str) -> float:
+    """Floating-point operations a second of `product`, with its arguments."""
+    work, flops = product(kind, precision)
+    return flops / fastest(work, kind, 0.3)
 
 
 def processor_seconds() -> float:
