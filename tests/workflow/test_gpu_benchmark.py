@@ -28,7 +28,7 @@ def test_the_defaults_are_the_papers(gpu):
 
 
 def test_a_network_has_a_row_for_each_precision_and_layout(gpu, given):
-    rows = list(gpu.rows("vgg16_miniature", given, time.time() + 60))
+    rows = list(gpu.rows("vgg16_miniature", given, time.time() + 3600))
     assert [(row["precision"], row["layout"]) for row in rows] == [
         (precision, form) for precision in ("float32", "bf16") for form in ("NCHW", "NHWC")
     ]
@@ -63,7 +63,7 @@ def test_units_of_table_3_are_predicted_measured_and_put_together(gpu, given, tm
     monkeypatch.setattr(gpu, "units", lambda profile: [("vgg16_miniature", under) for under in evaluations])
     monkeypatch.setattr(gpu.backbone_comparison, "train_unit", no_time_after)
     monkeypatch.setattr(gpu.calibration, "SECONDS", 0.1)
-    *found, left = gpu.table_3(given, time.time() + 300, tmp_path)
+    *found, left = gpu.table_3(given, time.time() + 3600, tmp_path)
     assert [one["unit"] for one in found] == ["vgg16_miniature-fold-1", "vgg16_miniature-hold-out"]
     for one in found:
         assert one["trainings"] == 5 and 0 < one["iterations_seconds"] < one["seconds"]
