@@ -42,6 +42,7 @@ from alnet_lib.networks.network import Preprocessing
 from alnet_lib.training import feature_cache, fitting, inference
 from alnet_lib.training.data import Batches, Images
 from alnet_lib.training.options import Options
+from alnet_lib.workflow.plan.calibration import processor
 from alnet_lib.workflow.reproduce import KEEP_MEMORY
 
 CROP = 0.52
@@ -134,7 +135,7 @@ def ours(folder: Path, given: argparse.Namespace, precision: str) -> dict[str, f
     for blocks in FINE_TUNED:
         network = build(given.backbone, files.classes, side, seed=1)
         chosen = replace(options, fine_tuned_blocks=blocks)
-        fitted = fitting.fit(network, data, plan, nothing, chosen, maps_of=maps.after if blocks < 5 else None)
+        fitted = fitting.fit(network, data, plan, nothing, chosen, maps=maps if blocks < 5 else None)
         if blocks == 5:
             result["training, images/s"] = given.iterations * given.batch / fitted.seconds
             result["input, % of a training step"] = 100 * loading * given.iterations / fitted.seconds
@@ -177,19 +178,13 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     table.to_csv(given.out / "engine.csv")
     settings = {key: value for key, value in vars(given).items() if key not in ("run", "out", "part", "folder")}
-    about = {"date": date.today().isoformat(), "system": platform.system(), "cores": cores(), "processor": _processor()}
+    about = {"date": date.today().isoformat(), "system": platform.system(), "cores": cores(), "processor": processor()}
     write_json(
         given.out / "engine.json",
         about
         | {"torch": torch.__version__, "settings": settings, "seconds_by_images": growth}
         | table.astype(object).where(table.notna(), None).to_dict(),
     )
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def _measure(given: argparse.Namespace, part: str, count: int) -> dict[str, float]:

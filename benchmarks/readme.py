@@ -1,7 +1,7 @@
 """Write the measured parts of README.md and docs/: `python benchmarks/readme.py runs/*-quick`.
 
 Each run given replaces its own section of docs/results.md, or adds one; the others stay. README.md shows the synthetic
-cohort's. The tables of speed and of scale in docs/speed.md are written from benchmarks/results/.
+cohort's. The tables of docs/speed.md are written from benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -140,6 +140,65 @@ def scale() -> str:
     return "\n".join(lines)
 
 
+def gpu() -> str:
+    """The kit on a card beside a plain loop and the matrix product; Table 3 predicted and measured; in Markdown."""
+    found = json.loads((MEASURED / "gpu.json").read_text(encoding="utf-8"))
+    settings, device, third = found["settings"], found["device"], found["table_3"]
+    on_cpu = device["kind"] == "cpu"
+    threads = f"{settings['threads']} thread{'s' * (settings['threads'] > 1)}"
+    what = (
+        f"**Not a GPU:** {threads} of a processor ({device['name']}), by its own seconds" if on_cpu else device["name"]
+    )
+    lines = [
+        f"{what}; {settings['size']} pixels, batch {settings['batch']}, {settings['predicted']} in prediction; "
+        f"torch {found['torch']}, {found['date']}, {found['minutes']:.0f} minutes.",
+        "",
+        "| network | precision | layout | training, images/s: kit | plain loop | ratio | % of product | memory, GB "
+        "| prediction, images/s: kit | plain loop | ratio | % of product |",
+        "|---|---|---|" + "---|" * 9,
+    ]
+    for row in found["rows"]:
+        training = row["training"]
+        cells = [*_beside_plain(training), _number(training["kit_memory_gb"]), *_beside_plain(row["prediction"])]
+        chosen = " (the kit's)" if row["layout"] == row["the_kit_chooses"] else ""
+        lines.append(f"| {row['network']} | {row['precision']} | {row['layout']}{chosen} | {' | '.join(cells)} |")
+    rates = {row["precision"]: row["matmul"] for row in found["rows"]}
+    told = [f"{rate / 1e12:.3g} TFLOP/s in {precision}" for precision, rate in rates.items()]
+    lines += ["", f"A large matrix product: {', '.join(told)}."]
+    if found["busy"]:
+        lines[-1] += " Other programs were at work."
+    if third["units"]:
+        networks = ", ".join(third["networks"])
+        lines += [
+            "",
+            f"Table 3 at {settings['iterations']} of {settings['whole']} iterations, the cohort at fraction "
+            f"{settings['fraction']:g}, {settings['precision']}, {networks}: {third['units']} of "
+            f"{third['units_asked']} units ({third['trainings']} trainings), predicted {third['predicted']:.0f} s, "
+            f"measured {third['seconds']:.0f} s. Of the whole, predicted {third['predicted_whole'] / 60:.0f} minutes"
+            + (
+                f", by what was measured {third['measured_whole'] / 60:.0f} at most."
+                if third["measured_whole"]
+                else "."
+            ),
+        ]
+    if left := found["left_out"] + third["left_out"]:
+        lines += ["", f"Left out, for the time given: {', '.join(left)}."]
+    if drawn := found.get("cohort"):
+        seconds = "; ".join(f"{name} {drawn[name]:.1f}" for name in drawn if name.endswith(", s"))
+        where = "on the device" if drawn["resident"] else "which the device had no room for"
+        lines += [
+            "",
+            f"The synthetic cohort, {drawn['images']:,} images, {drawn['bytes'] / 1e9:.2f} GB {where}: {seconds}.",
+        ]
+    return "\n".join(lines)
+
+
+def _beside_plain(found: dict) -> list[str]:
+    kit, plain, share = found["kit"], found["plain"], found["share_of_matmul"]
+    ratio = kit / plain if kit and plain else None
+    return [*map(_number, (kit, plain, ratio, share and 100 * share))]
+
+
 def _seconds_and_memory(found: dict) -> str:
     if "processor" not in found:
         return "not measured | "
@@ -175,6 +234,7 @@ def main(runs: list[Path]) -> None:
     _replace(README, "results", lambda before: "\n".join(short) or before)
     _replace(SPEED, "speed", lambda _: speed())
     _replace(SPEED, "scale", lambda _: scale())
+    _replace(SPEED, "gpu", lambda _: gpu())
 
 
 if __name__ == "__main__":

@@ -37,6 +37,11 @@ def runs_dir() -> Path:
     return (beside if (beside / "pyproject.toml").is_file() else Path.cwd()) / "runs"
 
 
+def home() -> Path:
+    """Folder for what is kept for all runs of a user: `alnet` in $XDG_CACHE_HOME, else in ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or (Path.home() / ".cache")) / "alnet"
+
+
 def cores() -> int:
     """Processors that this process may use.
 

@@ -14,6 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+PINNED = 64_000_000
+"""Bytes up to which an array goes to a card by pinned memory, which torch keeps: a batch, and no whole cohort."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -105,6 +108,8 @@ def balancing_plan(
 def to_tensor(pixels: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """Make a tensor of an array; pixels that may not be written to (memory-mapped) are copied.
 
+    The host does not wait for a device: it would not have the next work ready in time.
+
     Parameters
     ----------
     pixels : ndarray
@@ -117,7 +122,15 @@ def to_tensor(pixels: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     Tensor
         Same shape and type.
     """
-    return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(device)
+    whole = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
+    if torch.device(device).type == "cuda" and whole.nbytes <= PINNED:
+        whole = whole.pin_memory()
+    return whole.to(device, non_blocking=True)
+
+
+def _beside(values: np.ndarray, images: Tensor) -> Tensor:
+    """Numbers where the images are, and of their type."""
+    return to_tensor(values, images.device).to(images.dtype)
 
 
 def to_float(pixels: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
@@ -158,13 +171,13 @@ def transform(images: Tensor, plan: Plan, entries: np.ndarray) -> Tensor:
     Tensor
         float (N, 3, S, S).
     """
-    flipped_v = torch.from_numpy(plan.flip_vertical[entries]).to(images.device)
-    flipped_h = torch.from_numpy(plan.flip_horizontal[entries]).to(images.device)
+    flipped_v = to_tensor(plan.flip_vertical[entries], images.device)
+    flipped_h = to_tensor(plan.flip_horizontal[entries], images.device)
     images = torch.where(flipped_v.view(-1, 1, 1, 1), images.flip(2), images)
     images = torch.where(flipped_h.view(-1, 1, 1, 1), images.flip(3), images)
     turned = np.flatnonzero(plan.angle[entries] != 0)
     if len(turned):
-        index = torch.from_numpy(turned).to(images.device)
+        index = to_tensor(turned, images.device)
         images = images.index_copy(0, index, rotate(images[index], plan.angle[entries][turned]))
     return images
 
@@ -184,7 +197,7 @@ def rotate(images: Tensor, degrees: np.ndarray) -> Tensor:
     Tensor
         float (N, 3, S, S).
     """
-    theta = torch.as_tensor(np.deg2rad(degrees), dtype=torch.float32, device=images.device)
+    theta = to_tensor(np.deg2rad(degrees), images.device).float()
     cos, sin, zero = theta.cos(), theta.sin(), torch.zeros_like(theta)
     matrix = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
     grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
@@ -214,13 +227,13 @@ def random_orientation(images: Tensor, rng: np.random.Generator, rotation: float
     choice = rng.integers(0, 8, len(images))
     out = torch.empty_like(images)
     for k in range(8):
-        members = torch.from_numpy(np.flatnonzero(choice == k)).to(images.device)
+        members = to_tensor(np.flatnonzero(choice == k), images.device)
         if len(members):
             turned = torch.rot90(images[members], k % 4, (2, 3))
             out[members] = turned.flip(3) if k >= 4 else turned
     if rotation:
         some = np.flatnonzero(rng.random(len(images)) < 0.5)
-        index = torch.from_numpy(some).to(images.device)
+        index = to_tensor(some, images.device)
         out = out.index_copy(0, index, rotate(out[index], rng.uniform(-rotation, rotation, len(some))))
     return out
 
@@ -247,7 +260,7 @@ def jitter_stain(images: Tensor, spread: float, rng: np.random.Generator) -> Ten
     """
     common = rng.uniform(1 - spread, 1 + spread, (len(images), 1))
     channel = rng.uniform(1 - spread / 2, 1 + spread / 2, (len(images), 3))
-    gamma = torch.as_tensor(common * channel, dtype=images.dtype, device=images.device)
+    gamma = _beside(common * channel, images)
     return images.clamp_min(1e-3) ** gamma.view(-1, 3, 1, 1)
 
 
@@ -268,10 +281,10 @@ def vary_scale(images: Tensor, spread: float, rng: np.random.Generator) -> Tenso
     Tensor
         float (N, 3, S, S).
     """
-    part = torch.as_tensor(1 / rng.uniform(1 - spread, 1 + spread, len(images)), dtype=torch.float32)
-    matrix = torch.zeros(len(images), 2, 3)
+    part = to_tensor(1 / rng.uniform(1 - spread, 1 + spread, len(images)), images.device).float()
+    matrix = torch.zeros(len(images), 2, 3, device=images.device)
     matrix[:, 0, 0], matrix[:, 1, 1] = part, part
-    grid = functional.affine_grid(matrix.to(images.device), list(images.shape), align_corners=False)
+    grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
@@ -294,7 +307,7 @@ def vary_focus(images: Tensor, spread: float, rng: np.random.Generator) -> Tenso
     """
     share = np.where(rng.random(len(images)) < 0.5, rng.uniform(0, spread, len(images)), 0.0)
     blurred = functional.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
-    weight = torch.as_tensor(share, dtype=images.dtype, device=images.device).view(-1, 1, 1, 1)
+    weight = _beside(share, images).view(-1, 1, 1, 1)
     return torch.lerp(images, blurred, weight)
 
 
@@ -315,5 +328,5 @@ def vary_light(images: Tensor, spread: float, rng: np.random.Generator) -> Tenso
     Tensor
         float (N, 3, S, S) in [0, 1].
     """
-    gain = torch.as_tensor(rng.uniform(1 - spread, 1 + spread, (len(images), 3)), dtype=images.dtype)
-    return (images * gain.to(images.device).view(-1, 3, 1, 1)).clamp_max(1)
+    gain = _beside(rng.uniform(1 - spread, 1 + spread, (len(images), 3)), images)
+    return (images * gain.view(-1, 3, 1, 1)).clamp_max(1)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from alnet_lib.imaging.augmentation import to_tensor
 from alnet_lib.networks.timm_body import BLOCKS, TimmBody
 
 
@@ -44,8 +46,8 @@ class Preprocessing:
         Tensor
             Same shape, as the network takes it.
         """
-        mean = images.new_tensor(self.mean).view(1, 3, 1, 1)
-        std = images.new_tensor(self.std).view(1, 3, 1, 1)
+        given = to_tensor(np.array([self.mean, self.std]), images.device).to(images.dtype)
+        mean, std = given.view(2, 1, 3, 1, 1)
         images = (images - mean) / std
         return images.flip(1) if self.bgr else images
 

@@ -89,7 +89,7 @@ class Images:
         own = self.resident.pixels if self.resident else None
         if own is None:
             return augmentation.to_float(self.pixels[self.rows[index]], device)
-        return augmentation.to_float(own[torch.from_numpy(index).to(own.device)], device)
+        return augmentation.to_float(own[augmentation.to_tensor(index, own.device)], device)
 
     def on(self, device: torch.device) -> Images:
         """Copy the pixels to a device once, so that no batch waits for the host, if half of its free memory is enough.

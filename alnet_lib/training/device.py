@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from alnet_lib.core.files import write_json
+from alnet_lib.core.resources import home
 from alnet_lib.training import memory
 
 if TYPE_CHECKING:
@@ -21,7 +25,11 @@ LAYOUTS = {"NHWC": torch.channels_last, "NCHW": torch.contiguous_format}
 MEASURED_IMAGES = 16
 """Images that pass forward and backward when layouts are compared."""
 
-_fastest: dict[tuple[str, int, str], str] = {}
+_known: dict[str, str] = {}
+"""Network, size and precision, and the device that it was measured on -> faster layout."""
+
+_fixed = ""
+"""Layout of every network while `fixed_layout` holds."""
 
 
 def resolve_device(device: str) -> str:
@@ -125,16 +133,58 @@ def layout(network: Network, device: torch.device, precision: str) -> str:
     Returns
     -------
     str
-        `NHWC` on the CPU, so that no result depends on a measurement there. On CUDA the faster one, measured once in a
-        process for a network's name, input size and precision.
+        `NHWC` on the CPU, so that no result depends on a measurement there. On CUDA the faster one, measured once on a
+        device for a network's name, input size and precision, and kept for later processes, so that every training of a
+        comparison computes alike.
     """
-    if device.type != "cuda":
-        return next(iter(LAYOUTS))
-    key = (network.name, network.input_size, precision)
-    if key not in _fastest:
+    if _fixed or device.type != "cuda":
+        return _fixed or next(iter(LAYOUTS))
+    return _measured_once(network, device, precision)
+
+
+def _measured_once(network: Network, device: torch.device, precision: str) -> str:
+    about = (torch.cuda.get_device_name(device), torch.__version__, str(torch.backends.cudnn.version()))
+    key = " ".join((network.name, str(network.input_size), precision, *about))
+    if key not in _known:
+        _known.update(_kept())
+    if key not in _known:
         network.to(device)
-        _fastest[key] = faster_layout(network, device, precision)
-    return _fastest[key]
+        found = faster_layout(network, device, precision)
+        _known[key] = found or next(iter(LAYOUTS))
+        # A home that cannot be written: it is measured again the next time.
+        with suppress(OSError):
+            write_json(layouts(), _kept() | ({key: found} if found else {}))
+    return _known[key]
+
+
+def layouts() -> Path:
+    """File that keeps which layout is faster."""
+    return home() / "layouts.json"
+
+
+def _kept() -> dict[str, str]:
+    try:
+        content = json.loads(layouts().read_text(encoding="utf-8"))
+        return {key: name for key, name in content.items() if name in LAYOUTS}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+@contextmanager
+def fixed_layout(name: str) -> Iterator[None]:
+    """Let every network compute in one layout meanwhile, whichever is faster.
+
+    Parameters
+    ----------
+    name : str
+        Key of LAYOUTS.
+    """
+    global _fixed
+    before, _fixed = _fixed, name
+    try:
+        yield
+    finally:
+        _fixed = before
 
 
 def faster_layout(network: Network, device: torch.device, precision: str) -> str:
@@ -152,7 +202,7 @@ def faster_layout(network: Network, device: torch.device, precision: str) -> str
     Returns
     -------
     str
-        Key of LAYOUTS; the first where memory is too little for the measurement.
+        Key of LAYOUTS; empty where memory is too little for the measurement.
     """
     trains = [parameter.requires_grad for parameter in network.blocks.parameters()]
     was_training, failed = network.training, False
@@ -174,7 +224,7 @@ def faster_layout(network: Network, device: torch.device, precision: str) -> str
     network.train(was_training)
     if failed:
         memory.release()
-        return next(iter(LAYOUTS))
+        return ""
     return min(seconds, key=seconds.__getitem__)
 
 

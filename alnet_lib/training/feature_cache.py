@@ -170,7 +170,7 @@ class FrozenMaps:
         if not kept or self.place is Place.nowhere:
             given = self._images(slots)
             return self._through(given, 0, kept) if kept else given
-        return self.maps[torch.from_numpy(slots).to(self.maps.device)].to(self.device)
+        return self.maps[augmentation.to_tensor(slots, self.maps.device)].to(self.device)
 
     def _images(self, slots: np.ndarray) -> Tensor:
         entries = self.drawn[slots]

@@ -290,7 +290,7 @@ class Steps:
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for first in range(0, len(entries), self.micro_batch):
             part = entries[first : first + self.micro_batch]
-            labels = torch.from_numpy(self.train.labels[self.plan.source[part]]).to(self.device)
+            labels = augmentation.to_tensor(self.train.labels[self.plan.source[part]], self.device)
             if self.maps and len(self.prefix):
                 maps = self.maps.after(len(self.prefix), part)
             else:
@@ -302,7 +302,7 @@ class Steps:
             loss = functional.cross_entropy(logits.float(), labels) * (len(part) / len(entries))
             loss.backward()
             total += loss.detach().double()
-        if self.device.type == "cuda" or math.isfinite(float(total)):
+        if self.device.type != "cpu" or math.isfinite(float(total)):
             self._updating = True
             (self.on_host or self.optimizer).step()
         return total

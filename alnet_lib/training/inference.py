@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from alnet_lib.networks.timm_body import TimmBody
 from alnet_lib.training.data import Images
@@ -18,6 +19,20 @@ if TYPE_CHECKING:
     from alnet_lib.core.progress import Progress
     from alnet_lib.networks.network import Network
     from alnet_lib.training.options import Options
+
+
+def unlabelled(pixels: np.ndarray, rows: np.ndarray) -> Images:
+    """Images of which only the pixels are known.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        uint8 (m, S, S, 3), may be memory-mapped.
+    rows : ndarray
+        int (n,), rows of `pixels`.
+    """
+    rows = np.asarray(rows, np.int64)
+    return Images(pixels, rows, np.zeros(len(rows), np.int64), rows, ())
 
 
 def predict(
@@ -56,25 +71,88 @@ def predict(
     alnet_lib.training.memory.TooLittleMemory
         The network, or one image, does not fit.
     """
-    device = torch.device(options.device)
-    form = arrange(network, device, options.precision)
+
+    def judged(x: Tensor) -> Tensor:
+        return network(x).float().softmax(1)
+
+    found = through(
+        network, judged, images, device=options.device, precision=options.precision, what="prediction", batch=batch,
+        progress=progress, notes=notes,
+    )  # fmt: skip
+    return np.concatenate([np.empty((0, len(network.classes)), np.float32), *found])
+
+
+def through(
+    network: Network,
+    work: Callable[[Tensor], Tensor],
+    images: Images,
+    *,
+    device: str,
+    precision: str,
+    what: str,
+    batch: int = 256,
+    progress: Progress | None = None,
+    notes: list[str] | None = None,
+) -> list[np.ndarray]:
+    """Take images through a network in evaluation mode; in smaller parts where memory runs out.
+
+    Parameters
+    ----------
+    network : Network
+        Moved to the device.
+    work : callable
+        From normalised images, float (N, 3, S, S), to what is wanted of them, (N, ...).
+    images : Images
+        Their labels are not used.
+    device : str
+        `cpu` or `cuda`.
+    precision : str
+        `float32` or `bf16`.
+    what : str
+        Names the work in notes.
+    batch : int
+        Images a forward pass, at first.
+    progress : callable, optional
+        Called with the images done and their number.
+    notes : list of str, optional
+        As for `predict`.
+
+    Returns
+    -------
+    list of ndarray
+        float32 (N, ...), parts in the order of the images; empty without any.
+
+    Raises
+    ------
+    alnet_lib.training.memory.TooLittleMemory
+        The network, or one image, does not fit.
+    """
+    where = torch.device(device)
+    form = arrange(network, where, precision)
     network.eval()
-    out = np.empty((len(images), len(network.classes)), np.float32)
 
-    def work(index: np.ndarray) -> np.ndarray:
-        x = network.preprocessing(images.batch(index, device)).contiguous(memory_format=form)
-        return network(x).float().softmax(1).cpu().numpy()
+    def done(index: np.ndarray) -> np.ndarray:
+        x = network.preprocessing(images.batch(index, where)).contiguous(memory_format=form)
+        return work(x).float().cpu().numpy()
 
-    with torch.inference_mode(), autocast(options.device, options.precision):
-        for index, found in in_parts(work, len(images), batch, what="prediction", device=device, notes=notes):
-            out[index] = found
+    found = []
+    # Around all parts: autocast keeps the weights in half precision as long as it lasts.
+    with torch.inference_mode(), autocast(device, precision):
+        for index, values in in_parts(done, len(images), batch, what=what, device=where, notes=notes):
+            found.append(values)
             if progress:
                 progress(int(index[-1]) + 1, len(images))
-    return out
+    return found
 
 
 def features(
-    network: Network, pixels: np.ndarray, rows: np.ndarray, options: Options, *, batch: int = 256
+    network: Network,
+    pixels: np.ndarray,
+    rows: np.ndarray,
+    options: Options,
+    *,
+    batch: int = 256,
+    notes: list[str] | None = None,
 ) -> np.ndarray:
     """Mean and maximum of each channel over the maps of the last convolutional block, in evaluation mode.
 
@@ -91,29 +169,33 @@ def features(
     options : Options
         Device.
     batch : int
-        Images a forward pass.
+        Images a forward pass; fewer where memory runs out.
+    notes : list of str, optional
+        As for `predict`.
 
     Returns
     -------
     ndarray
         float32 (n, features), computed in float32.
+
+    Raises
+    ------
+    alnet_lib.training.memory.TooLittleMemory
+        The network, or one image, does not fit.
     """
-    network.to(options.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    body, found = network.blocks[0], []
-    rows = np.asarray(rows, np.int64)
-    images = Images(pixels, rows, np.zeros(len(rows), np.int64), rows, ())
-    with torch.inference_mode():
-        for first in range(0, len(rows), batch):
-            index = np.arange(first, min(first + batch, len(rows)))
-            x = network.preprocessing(images.batch(index, torch.device(options.device)))
-            x = x.contiguous(memory_format=torch.channels_last)
-            for block in network.blocks:
-                x = block(x)
-            if isinstance(body, TimmBody):
-                x = body.model.forward_head(x, pre_logits=True)
-            else:
-                x = torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
-            found.append(x.float().cpu().numpy())
+    body = network.blocks[0]
+
+    def embedded(x: Tensor) -> Tensor:
+        for block in network.blocks:
+            x = block(x)
+        if isinstance(body, TimmBody):
+            return body.model.forward_head(x, pre_logits=True)
+        return torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
+
+    found = through(
+        network, embedded, unlabelled(pixels, rows), device=options.device, precision="float32", what="features",
+        batch=batch, notes=notes,
+    )  # fmt: skip
     return np.concatenate(found) if found else np.empty((0, 0), np.float32)
 
 
@@ -152,7 +234,5 @@ def class_probabilities(
     DataFrame
         float32 (n, classes), in [0, 1], in the order of `rows`.
     """
-    rows = np.asarray(rows, np.int64)
-    unlabelled = Images(pixels, rows, np.zeros(len(rows), np.int64), rows, ())
-    probability = predict(network, unlabelled, options, batch=batch, progress=progress)
+    probability = predict(network, unlabelled(pixels, rows), options, batch=batch, progress=progress)
     return pd.DataFrame(probability, columns=list(network.classes)).reindex(columns=list(classes), fill_value=0)

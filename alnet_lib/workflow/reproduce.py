@@ -25,6 +25,7 @@ from alnet_lib.workflow import children, provenance, staleness
 from alnet_lib.workflow.children import RunBusy as RunBusy
 from alnet_lib.workflow.damage import examination
 from alnet_lib.workflow.plan import cards
+from alnet_lib.workflow.plan.measured import processor_seconds
 from alnet_lib.workflow.steps import AUDIT, STEPS, marker, step_name
 
 KEEP_MEMORY = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592"
@@ -121,7 +122,7 @@ def reproduce(
             _mend(run_dir)
             if announce:
                 announce(run_dir, cohort=cohort, profile=profile, data=data, cores=cores)
-        with _ShownProgress(run_dir / "progress"), nullcontext() if dry_run else _Cost(run_dir):
+        with _ShownProgress(run_dir / "progress"), nullcontext() if dry_run else _Cost(run_dir, bool(workflow_profile)):
             return _run(command, run_dir, grace=CANCELLING if workflow_profile else 0.0)
 
 
@@ -163,26 +164,30 @@ def _cache(run_dir: Path) -> dict[str, str]:
 
 
 class _Cost:
-    """Counts, prints and records the processor time of all processes that the block starts on this machine.
+    """Counts, prints and records the processor time of all processes that the block starts.
 
-    The system adds up a child's time only when its parent waits for it, and a kernel that is told to stop is not waited
-    for; so the processes are looked at while they live.
+    Of jobs that run elsewhere it is what they have recorded themselves. Here the system adds up a child's time only
+    when its parent waits for it, and a kernel that is told to stop is not waited for; so the processes are looked at
+    while they live.
     """
 
-    def __init__(self, run_dir: Path, every: float = 0.5) -> None:
-        self.run_dir, self.every = run_dir, every
+    def __init__(self, run_dir: Path, elsewhere: bool = False, every: float = 0.5) -> None:
+        self.run_dir, self.elsewhere, self.every = run_dir, elsewhere, every
         self.spent: dict[tuple[int, float], float] = {}
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._loop, daemon=True)
 
     def __enter__(self) -> None:
         self.before, self.there, self.began = self._used(), self._finished(), time.perf_counter()
+        self.recorded = processor_seconds(self.run_dir)
         self.thread.start()
 
     def __exit__(self, *_: object) -> None:
         self.stop.set()
         self.thread.join()
         spent = sum(used - self.before.get(process, 0.0) for process, used in self.spent.items())
+        if self.elsewhere:
+            spent += sum(own for step, own in processor_seconds(self.run_dir).items() if own != self.recorded.get(step))
         wall = time.perf_counter() - self.began
         if self._finished() == self.there:
             return  # Nothing was out of date: there is no work to be told.

@@ -55,10 +55,11 @@ def started(kit, run, log, environment, *more):
 
 
 def jobs(environment):
-    """Jobs that run: number, node, and what they are for."""
-    asked = ["squeue", "--noheader", "--states=RUNNING", "--format=%A|%N|%k"]
+    """Every job: number -> state, node, seconds or minutes, and what it is for."""
+    asked = ["squeue", "--noheader", "--states=all", "--format=%A|%T|%N|%M|%k"]
     done = subprocess.run(asked, env=environment, capture_output=True, text=True, check=True)
-    return [line.split("|") for line in done.stdout.splitlines()]
+    rows = [line.split("|") for line in done.stdout.splitlines()]
+    return {int(number): tuple(told) for number, *told in rows}
 
 
 def values(run):
@@ -76,25 +77,31 @@ def values(run):
 def test_a_run_on_slurm_with_a_killed_job_equals_a_local_one(cluster, kit, tmp_path):
     run, log = tmp_path / "run", tmp_path / "slurm.log"
     process = started(kit, run, log, cluster, "--workflow-profile", "profiles/slurm")
-    killed, nodes, most = "", set(), 0
+    killed, seen, most, began = 0, {}, 0, time.monotonic()
     while process.poll() is None:
-        running = jobs(cluster)
-        nodes |= {node for _, node, _ in running}
-        units = [number for number, _, what in running if "comparison_unit" in what]
+        seen |= jobs(cluster)  # SLURM forgets them after a while.
+        units = [one for one, (state, *_, what) in seen.items() if state == "RUNNING" and "comparison_unit" in what]
         most = max(most, len(units))
-        if units and not killed:
-            killed = units[0]
-            subprocess.run(["scancel", "--signal=KILL", "--full", killed], env=cluster, check=True)
+        if not killed and (old := [one for one in units if seen[one][2] >= "0:15"]):
+            killed = old[0]  # A unit takes half a minute: it is at its work.
+            subprocess.run(["scancel", "--signal=KILL", "--full", str(killed)], env=cluster, check=True)
             print(f"killed job {killed}, a unit of the comparison")
         time.sleep(2)
+    seen |= jobs(cluster)
+    print(f"{time.monotonic() - began:.0f} s on the cluster", *sorted(seen.items()), sep="\n")
     told = log.read_text(encoding="utf-8")
     print(told)
     assert process.returncode == 0, told[-4000:]
-    assert killed and f"{killed}" in told, "a job was killed and its end was noticed"
-    assert nodes == {"alnet1", "alnet2"} and most == 2, "units ran side by side on both nodes"
+    again = [one for one in seen if one > killed and seen[one][-1] == seen[killed][-1]]
+    assert killed and seen[killed][0] != "COMPLETED", "a job was killed"
+    assert [seen[one][0] for one in again] == ["COMPLETED"], "and sent once more, and ended"
+    assert {node for _, node, *_ in seen.values()} == {"alnet1", "alnet2"}
+    assert most == 2, "units ran side by side on both nodes"
     local = Path(os.environ.get("ALNET_LOCAL_RUN") or tmp_path / "local")
     if not local.is_dir():
+        began = time.monotonic()
         assert started(kit, local, tmp_path / "local.log", os.environ).wait() == 0
+        print(f"{time.monotonic() - began:.0f} s on this machine alone")
     here, there = values(local), values(run)
     print(f"{len(there):,} values of {len({id for id, _ in there})} items")
     differing = sorted(key for key in here.keys() | there.keys() if here.get(key) != there.get(key))

@@ -5,10 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from alnet_lib.imaging import augmentation
 from alnet_lib.networks.building import build
 from alnet_lib.training import fitting
+from alnet_lib.training.data import Resident
+from alnet_lib.training.feature_cache import FrozenMaps
 from alnet_lib.training.fitting import TrainingDiverged
 from alnet_lib.training.options import Options
 
@@ -117,3 +120,43 @@ def test_no_image_and_too_many_labels_are_refused(images):
     with pytest.raises(ValueError, match="labels go up to 2"):
         bad = dataclasses.replace(images, labels=images.labels + 1)
         fitting.fit(network(), bad, plan(images), images, OPTIONS)
+
+
+class Waits(TorchDispatchMode):
+    """Notes what would let the host wait for a device: copies that block, and looks at values."""
+
+    def __init__(self):
+        super().__init__()
+        self.copies, self.found = 0, []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs, name = kwargs or {}, function.overloadpacket.__name__
+        if name == "_to_copy" and args[0].device.type == "cpu" and torch.device(kwargs["device"]).type == "meta":
+            self.copies += 1
+            self.found += [] if kwargs.get("non_blocking") else [f"{name} {tuple(args[0].shape)}"]
+        if name == "copy_" and args[0].device != args[1].device:
+            self.found.append(name)
+        if name in ("_local_scalar_dense", "nonzero", "masked_select"):
+            self.found.append(name)
+        return function(*args, **kwargs)
+
+
+@pytest.mark.parametrize("sampled", ["by plan", "at random", "varied", "maps"])
+def test_no_step_lets_the_host_wait_for_the_device(images, tmp_path, sampled):
+    # A tensor on the meta device has no values, as one of which the host does not know whether it is computed yet.
+    device, net, own = torch.device("meta"), network(), plan(images)
+    spread = 0.1 * (sampled == "varied")
+    options = dataclasses.replace(
+        OPTIONS, device="meta", fine_tuned_blocks=3, random_orientation=sampled == "at random", colour_jitter=spread,
+        scale_jitter=spread, focus_jitter=spread, light_jitter=spread,
+    )  # fmt: skip
+    resident = dataclasses.replace(images, resident=Resident(torch.from_numpy(images.pixels[images.rows]).to(device)))
+    maps = FrozenMaps(net, resident, own, options, budget=1e9, folder=tmp_path) if sampled == "maps" else None
+    net.to(device)
+    tail = net.parts(3)[1]
+    steps = fitting.Steps(net, resident, own, options, torch.optim.SGD(tail.parameters()), maps=maps)
+    if maps:
+        steps(maps.drawn[:8], 0)  # The first step makes the maps.
+    with Waits() as waits:
+        steps(maps.drawn[-8:] if maps else np.arange(len(own))[-8:], 1)
+    assert waits.copies and not waits.found

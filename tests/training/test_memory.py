@@ -104,11 +104,24 @@ def test_a_prediction_goes_on_in_smaller_parts(images, monkeypatch):
     assert notes == [f"prediction: out of memory, from then on {n} at a time" for n in (20, 10)]
 
 
+def test_features_go_on_in_smaller_parts(images, monkeypatch):
+    net, notes, rows = network(), [], np.arange(30)[::-1]
+    expected = inference.features(net, images.pixels, rows, OPTIONS)
+    planted(monkeypatch, Preprocessing, "__call__", lambda given, _: len(given[1]) > 10)
+    found = inference.features(net, images.pixels, rows, OPTIONS, batch=30, notes=notes)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert notes == [f"features: out of memory, from then on {n} at a time" for n in (15, 7)]
+    planted(monkeypatch, Preprocessing, "__call__", lambda *_: True)
+    with pytest.raises(memory.TooLittleMemory, match="features: a single image"):
+        inference.features(net, images.pixels, rows, OPTIONS)
+
+
 def test_a_network_that_does_not_fit_is_named(images, monkeypatch):
     net = network()
     planted(monkeypatch, torch.nn.Module, "to", lambda *_: True)
-    with pytest.raises(memory.TooLittleMemory, match="the network squeezenet1_1 does not fit"):
-        inference.predict(net, images, OPTIONS)
+    for work in (inference.predict, lambda net, images, given: inference.features(net, images.pixels, [1], given)):
+        with pytest.raises(memory.TooLittleMemory, match="the network squeezenet1_1 does not fit"):
+            work(net, images, OPTIONS)
 
 
 def test_a_step_spills_maps_and_images_before_it_cuts_the_batch(images, plan, tmp_path, monkeypatch):
@@ -298,7 +311,39 @@ def test_the_layout_is_measured_without_a_trace_and_only_on_cuda(monkeypatch):
         assert device.faster_layout(net, CPU, "float32") == expected
     monkeypatch.setattr(device, "MEASURED_IMAGES", 2)
     planted(monkeypatch, device, "_there_and_back", lambda *_: True)
-    assert device.faster_layout(net, CPU, "float32") == "NHWC", "too little memory to measure"
+    assert device.faster_layout(net, CPU, "float32") == "", "too little memory to measure"
+
+
+def test_the_layout_is_measured_once_on_a_device_and_kept(monkeypatch, tmp_path):
+    net, asked, answers = network("resnet_miniature"), [], ["", "NCHW", "NHWC", "NHWC", "NHWC", "NHWC"]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(device, "_known", {})
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a card")
+    monkeypatch.setattr(device, "faster_layout", lambda *_: asked.append(1) or answers[len(asked) - 1])
+    for expected, times in (("NHWC", 1), ("NCHW", 2), ("NCHW", 2)):
+        device._known.clear()  # As a new process begins.
+        assert device._measured_once(net, CPU, "bf16") == expected and len(asked) == times
+    assert device._measured_once(net, CPU, "float32") == "NHWC", "another precision is another measurement"
+    device._known.clear()
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "another card")
+    assert device._measured_once(net, CPU, "bf16") == "NHWC" and len(asked) == 4
+    device._known.clear()
+    device.layouts().write_text("{", encoding="utf-8")
+    assert device._measured_once(net, CPU, "bf16") == "NHWC" and len(asked) == 5
+    monkeypatch.setenv("XDG_CACHE_HOME", str(device.layouts() / "no folder"))
+    device._known.clear()
+    assert device._measured_once(net, CPU, "bf16") == "NHWC"
+
+
+def test_a_layout_can_be_fixed_for_a_while(images, plan):
+    net = network("vgg16_miniature")
+    with device.fixed_layout("NCHW"):
+        fitted = fitting.fit(
+            net, images, plan, images.take(np.empty(0, int)), dataclasses.replace(OPTIONS, iterations=1)
+        )
+        weight = net.blocks[1][0].weight
+        assert fitted.layout == "NCHW" and weight.is_contiguous()
+    assert device.layout(net, CPU, "float32") == "NHWC"
 
 
 def test_a_loss_that_is_read_late_is_named_by_its_own_iteration():

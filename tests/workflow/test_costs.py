@@ -40,3 +40,19 @@ def test_results_that_are_there_get_the_cost_and_a_dry_run_costs_nothing(tmp_pat
     provenance.add_cost(tmp_path, 12.34, 5.0)
     kept = json.loads((tmp_path / "results.json").read_text())["provenance"]["costs"]
     assert kept == [{"processor_seconds": pytest.approx(12.3), "wall_seconds": 5.0}]
+
+
+def test_jobs_that_run_elsewhere_count_by_what_they_have_recorded(tmp_path, monkeypatch):
+    def run(command, run_dir, grace):
+        (run_dir / "done").mkdir()
+        (run_dir / "done" / "step.json").touch()
+        for name, seconds in (("02_backbone_comparison", 30.0), ("comparison-vgg16-hold-out", 40.0)):
+            (run_dir / "took" / f"{name}.json").write_text(json.dumps({"processor_seconds": seconds}), encoding="utf-8")
+        return 0
+
+    monkeypatch.setattr(module, "_run", run)
+    (tmp_path / "took").mkdir()
+    for name, seconds in (("01_data_audit", 500.0), ("02_backbone_comparison", 900.0)):
+        (tmp_path / "took" / f"{name}.json").write_text(json.dumps({"processor_seconds": seconds}), encoding="utf-8")
+    module.reproduce(tmp_path, cohort="synthetic", profile="smoke", workflow_profile=str(tmp_path))
+    assert 70 <= provenance.costs(tmp_path)[0]["processor_seconds"] < 90

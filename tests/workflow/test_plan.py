@@ -55,6 +55,7 @@ def test_what_is_kept_for_the_backward_pass_is_what_autograd_keeps():
 
 
 def test_counts_are_kept_and_a_damaged_file_of_them_is_made_again(home):
+    counting.count.cache_clear()
     first = counting.count("vgg16_miniature", 32)
     (home / "counts.json").write_text("{", encoding="utf-8")
     counting.count.cache_clear()
@@ -118,7 +119,7 @@ def test_a_weight_file_is_found_or_the_command_to_get_it_is_told(tmp_path, monke
 
 def test_a_calibration_is_kept_and_one_of_another_precision_is_not_taken(home, monkeypatch):
     monkeypatch.setattr(calibration, "SECONDS", 0.1)
-    monkeypatch.setattr(calibration, "_busy", lambda: False)
+    monkeypatch.setattr(calibration, "busy", lambda: False)
     device = Device("cpu", "a processor", "float32", 1, 8 * 10**9, 8 * 10**9)
     asked = [("resnet_miniature", 32, 4)]
     first = calibration.rates(device, asked)
@@ -133,11 +134,11 @@ def test_a_calibration_is_kept_and_one_of_another_precision_is_not_taken(home, m
 
 
 def test_what_is_measured_on_a_busy_machine_is_not_kept(home, monkeypatch):
-    monkeypatch.setattr(calibration, "_busy", lambda: True)
+    monkeypatch.setattr(calibration, "busy", lambda: True)
     monkeypatch.setattr(calibration, "_machine", lambda device: SPEED)
     device = Device("cpu", "a processor", "float32", 1, 8 * 10**9, 8 * 10**9)
     assert calibration.rates(device, []).disturbed and not calibration.cache().is_file()
-    monkeypatch.setattr(calibration, "_busy", lambda: False)
+    monkeypatch.setattr(calibration, "busy", lambda: False)
     assert not calibration.rates(device, []).disturbed and calibration.cache().is_file()
 
 

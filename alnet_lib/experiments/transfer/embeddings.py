@@ -18,15 +18,13 @@ from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.diagnosis.tasks import SIX_CLASSES
 from alnet_lib.experiments.preparation import Setup, begin
 from alnet_lib.experiments.transfer import patients
-from alnet_lib.imaging.augmentation import to_float
 from alnet_lib.networks import architectures
 from alnet_lib.networks.starts import start as starts
 from alnet_lib.networks.starts.files import StartError
 from alnet_lib.networks.starts.imagenet import WeightsError
 from alnet_lib.networks.timm_body import TimmBody
+from alnet_lib.training import inference
 from alnet_lib.training.data import Images
-from alnet_lib.training.device import arrange, autocast
-from alnet_lib.training.memory import in_parts
 
 if TYPE_CHECKING:
     from alnet_lib.core.profile import FrozenStart
@@ -70,18 +68,10 @@ def embed(
     ndarray
         float32 (n, features).
     """
-    form, found = arrange(network, torch.device(device), precision), []
-    network.eval()
-
-    def work(index: np.ndarray) -> np.ndarray:
-        x = network.preprocessing(to_float(np.asarray(pixels[np.asarray(rows)[index]]), device))
-        return _pooled(network, x.contiguous(memory_format=form), last).float().cpu().numpy()
-
-    with torch.inference_mode(), autocast(device, precision):
-        for index, own in in_parts(work, len(rows), batch, what="embeddings", device=torch.device(device)):
-            found.append(own)
-            if progress:
-                progress(int(index[-1]) + 1, len(rows))
+    found = inference.through(
+        network, lambda x: _pooled(network, x, last), inference.unlabelled(pixels, rows), device=device,
+        precision=precision, what="embeddings", batch=batch, progress=progress,
+    )  # fmt: skip
     return np.concatenate(found) if found else np.empty((0, 0), np.float32)
 
 

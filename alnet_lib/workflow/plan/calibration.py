@@ -17,10 +17,11 @@ import psutil
 import torch
 
 from alnet_lib.core.files import sha256, write_json
+from alnet_lib.core.resources import home
 from alnet_lib.imaging import augmentation
 from alnet_lib.training import fitting, inference, memory
 from alnet_lib.training.data import Images
-from alnet_lib.training.device import autocast, resolve_device, resolve_precision, use_tensor_cores
+from alnet_lib.training.device import resolve_device, resolve_precision, use_tensor_cores
 from alnet_lib.training.options import Options
 from alnet_lib.workflow.plan import counting
 
@@ -89,7 +90,7 @@ class Device:
         if kind == "cuda":
             free, name = torch.cuda.mem_get_info()[0], torch.cuda.get_device_name(0)
             return cls(kind, name, precision, profile.threads, free, host, torch.cuda.device_count())
-        return cls(kind, _processor(), precision, profile.threads, host, host)
+        return cls(kind, processor(), precision, profile.threads, host, host)
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def key(network: str, size: int) -> str:
 
 def cache() -> Path:
     """File that keeps calibrations."""
-    return counting.home() / "calibration.json"
+    return home() / "calibration.json"
 
 
 def rates(device: Device, asked: Iterable[tuple[str, int, int]], *, again: bool = False) -> Rates:
@@ -172,7 +173,7 @@ def rates(device: Device, asked: Iterable[tuple[str, int, int]], *, again: bool 
             found = _measured(found, device, network, size, batch, share)
     finally:
         torch.set_num_threads(before)
-    if found != known and _busy():
+    if found != known and busy():
         return replace(found, disturbed=True)
     if found != known:
         # A home that cannot be written: it is measured again the next time.
@@ -181,7 +182,7 @@ def rates(device: Device, asked: Iterable[tuple[str, int, int]], *, again: bool 
     return found
 
 
-def _busy() -> bool:
+def busy() -> bool:
     """Whether more processes want to compute than there are processors."""
     return psutil.getloadavg()[0] > 1.5 * (os.cpu_count() or 1)
 
@@ -199,17 +200,36 @@ def _machine(device: Device) -> Rates:
     adam.grad = torch.zeros_like(adam)
     step = torch.optim.Adam([adam], fused=True).step
     return Rates(
-        _matmul(device.kind, device.precision), _matmul(device.kind, "float32"),
+        matmul(device.kind, device.precision), matmul(device.kind, "float32"),
         len(adam) / fastest(step, device.kind, 0.2), processor_seconds() / REFERENCE,
     )  # fmt: skip
 
 
-def _matmul(kind: str, precision: str) -> float:
+def product(kind: str, precision: str) -> tuple[Callable[[], torch.Tensor], float]:
+    """Make a large matrix product.
+
+    Parameters
+    ----------
+    kind : str
+        `cpu` or `cuda`.
+    precision : str
+        `float32` or `bf16`.
+
+    Returns
+    -------
+    tuple
+        What computes it, and its floating-point operations.
+    """
     size = 8192 if kind == "cuda" else 1024
     a, b = (torch.full((size, size), 0.01, device=kind) for _ in range(2))
-    with torch.inference_mode(), autocast(kind, precision):
-        a, b = (one.bfloat16() if precision == "bf16" else one for one in (a, b))
-        return 2 * size**3 / fastest(lambda: a @ b, kind, 0.3)
+    a, b = (one.bfloat16() if precision == "bf16" else one for one in (a, b))
+    return lambda: a @ b, 2.0 * size**3
+
+
+def matmul(kind: str, precision: str) -> float:
+    """Floating-point operations a second of `product`, with its arguments."""
+    work, flops = product(kind, precision)
+    return flops / fastest(work, kind, 0.3)
 
 
 def processor_seconds() -> float:
@@ -324,7 +344,8 @@ def _timed(device: Device, name: str, size: int, batch: int) -> tuple[float, flo
     return (float(steps.min()) if len(steps) else 3 * predicted), predicted
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name the processor of this machine, where the system tells."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

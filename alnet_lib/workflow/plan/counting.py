@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 
 from alnet_lib.core.code import code_hash
 from alnet_lib.core.files import write_json
+from alnet_lib.core.resources import home
 from alnet_lib.networks.architectures import architecture
 from alnet_lib.networks.network import Network
 
@@ -56,11 +55,6 @@ class Counts:
     other: tuple[float, ...]
     maps: tuple[int, ...]
     largest: tuple[int, ...]
-
-
-def home() -> Path:
-    """Folder for what is kept for all runs of a user: `alnet` in $XDG_CACHE_HOME, else in ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or (Path.home() / ".cache")) / "alnet"
 
 
 @lru_cache(maxsize=64)

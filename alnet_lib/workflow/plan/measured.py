@@ -43,6 +43,23 @@ def _file(run_dir: Path, step: str) -> Path:
     return run_dir / "took" / f"{step.replace('/', '-')}.json"
 
 
+def processor_seconds(run_dir: Path) -> dict[str, float]:
+    """Read the processor seconds of every step that has been recorded.
+
+    Parameters
+    ----------
+    run_dir : Path
+        A run directory.
+
+    Returns
+    -------
+    dict of str to float
+        By the name of the step's file.
+    """
+    found = {file.stem: kept(file, _json) for file in (run_dir / "took").glob("*.json")}
+    return {step: one["processor_seconds"] for step, one in found.items() if one}
+
+
 def _peak(process: psutil.Process) -> int:
     if sys.platform == "win32":
         return process.memory_info().peak_wset

@@ -233,14 +233,9 @@ def _step(
     least, most, beside, scratch, stays = 0, 0, 0, 0, 0
     for one in todo:
         counts = counting.count(one.network, one.size)
-        trained, predicted = one.training_flops(counts), one.prediction_flops(counts)
-        explained = one.explanation_flops(counts)
-        flops += trained + predicted + explained
-        training = trained / speed.of(one.network, one.size, training=True)
-        seconds += predicted / speed.of(one.network, one.size, training=False)
-        seconds += explained / min(speed.of(one.network, one.size, training=True), IN_32_BITS * speed.matmul_float32)
-        training += one.iterations * sum(counts.parameters[one.frozen(counts) :]) / speed.adam
-        seconds += training
+        flops += one.training_flops(counts) + one.prediction_flops(counts) + one.explanation_flops(counts)
+        training, besides = network_seconds(one, counts, speed)
+        seconds += training + besides
         needs = Memory.of(one, counts, device)
         least, most = max(least, needs.least), max(most, needs.most(device.memory))
         on_host, in_file = _elsewhere(needs, profile, device)
@@ -261,6 +256,30 @@ def _step(
     host += most if device.kind == "cpu" else beside + max((_weights_of(one) for one in todo), default=0)
     used = CONTEXT if device.kind == "cuda" and todo else 0
     return Step(name, flops, most + used, least + used, host, stays, scratch, round(seconds, 1))
+
+
+def network_seconds(one: Work, counts: counting.Counts, speed: Rates) -> tuple[float, float]:
+    """Seconds that a network computes.
+
+    Parameters
+    ----------
+    one : Work
+        A training, predictions, or both.
+    counts : Counts
+        Of its network.
+    speed : Rates
+        Of the device.
+
+    Returns
+    -------
+    tuple of float
+        Of the training; of predictions, maps and explanations.
+    """
+    forward, back = (speed.of(one.network, one.size, training=training) for training in (False, True))
+    training = one.training_flops(counts) / back
+    training += one.iterations * sum(counts.parameters[one.frozen(counts) :]) / speed.adam
+    explained = one.explanation_flops(counts) / min(back, IN_32_BITS * speed.matmul_float32)
+    return training, one.prediction_flops(counts) / forward + explained
 
 
 def _same_pictures(profile: Profile) -> bool:
