@@ -43,7 +43,7 @@ from alnet_lib.diagnosis.tasks import MODULE_1, MODULE_2, MODULES
 from alnet_lib.evaluation import apl, calibration, cell_level, clinical_utility, external, smear_level
 from alnet_lib.evaluation.audit import composition, images, shortcuts
 from alnet_lib.imaging.pixels import pixel_array
-from alnet_lib.report import gallery
+from alnet_lib.report.gallery import contents
 from alnet_lib.report.rendering import render
 from alnet_lib.workflow.run import Run
 from alnet_lib.workflow.staleness import data_fingerprint
@@ -126,7 +126,7 @@ def _run(folder: Path, notebook: str) -> Run:
     return Run.open(notebook, cohort="folder", profile="smoke", data=str(folder), run_dir=str(folder / "run"))
 
 
-@step("fingerprint of the data")
+@step("fingerprint of the data", files=True)
 def _fingerprint(folder: Path) -> object:
     return data_fingerprint("folder", str(folder))
 
@@ -302,7 +302,7 @@ def _external(folder: Path) -> object:
 
 @step("gallery of the report", files=True)
 def _gallery(folder: Path) -> object:
-    shown = gallery.contents(folder / "run")
+    shown = contents.contents(folder / "run", folder / "run" / "report")
     return shown and (len(shown["smears"]), shown["cells"])
 
 
@@ -398,7 +398,7 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", choices=[*STEPS], default=[*STEPS], metavar="STEP")
     parser.add_argument("--limit", type=float, default=900, help="seconds for a size, its making included")
     parser.add_argument("--work", type=Path, help="folder for what is made up")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="a folder")
     given = parser.parse_args()
     file = given.out / "scale.json"
     before = json.loads(file.read_text(encoding="utf-8"))["sizes"] if file.is_file() else {}

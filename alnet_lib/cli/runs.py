@@ -103,6 +103,7 @@ def verify(
     """Compare every file of a run with the digest that was written with it; name what is damaged or missing."""
     import pandas as pd
 
+    from alnet_lib.core.integrity import index
     from alnet_lib.workflow import children
     from alnet_lib.workflow.damage import examination
 
@@ -110,6 +111,9 @@ def verify(
         raise fail(FileNotFoundError(f"{run_dir} is not a run directory"))
     run_dir = run_dir.resolve()
     seen = examination.examine(run_dir, full=True)
+    if not seen.sound and not seen.findings:
+        what = f"{index.INDEX} of {run_dir} is missing or empty: nothing can be compared"
+        raise fail(FileNotFoundError(what))
     if rows := [(one.path, one.what, one.step or "every start") for one in seen.findings]:
         print_frame(pd.DataFrame(rows, columns=["file", "what", "made again by"]))
     print(f"{seen.sound:,} files are as they were written, {len(rows):,} are damaged or missing.")

@@ -111,6 +111,25 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def reserve(file: int, size: int) -> None:
+    """Take the room of a file that is to be mapped: a full disk says so here, and not by a signal at some later write.
+
+    Parameters
+    ----------
+    file : int
+        Descriptor of a file that is open for writing.
+    size : int
+        Bytes.
+
+    Raises
+    ------
+    OSError
+        There is no room. Nothing is taken on systems without `posix_fallocate`.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+
+
 @dataclass
 class Removed:
     """What was swept away."""

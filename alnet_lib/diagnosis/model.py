@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -97,6 +98,9 @@ class ALNet:
             raise MissingArtefact(f"{first} is missing: `alnet reproduce --until 03` trains it")
         files = {spec.name: folder / f"{spec.name}.safetensors" for spec in MODULES}
         loaded = {spec.name: _module(spec, files[spec.name]) for spec in MODULES if files[spec.name].is_file()}
+        for name, file in files.items():
+            if name not in loaded and file.with_suffix(".json").is_file():
+                raise DamagedModel(f"{file} is missing, its description is there: see `alnet verify {run_dir}`")
         networks = {name: network for name, (network, _) in loaded.items()}
         descriptions = {name: description for name, (_, description) in loaded.items()}
         of_first = descriptions["module_1"]
@@ -186,14 +190,17 @@ class ALNet:
                 f"{NEVER_REAL} It gives no verdict on images from outside its run's cohort, unless told: "
                 "`--synthetic-model-anyway`, in Python `synthetic_anyway=True`"
             )
-        if len(names) < MIN_CELLS and not few:
+        alike = len(pixels) - len({image.tobytes() for image in pixels})
+        if len(names) - alike < MIN_CELLS and not few:
+            again = f" ({alike} of them like another)" if alike else ""
             raise Refused(
-                f"{smear} has {len(names)} readable images, a verdict needs {MIN_CELLS} cells or more: fewer do not "
-                f"show a majority, even if they agree{_left_out(unreadable)}. `--few`, in Python `few=True`, gives one"
+                f"{smear} has {len(names)} readable images{again}, a verdict needs {MIN_CELLS} cells or more: fewer "
+                f"do not show a majority, even if they agree{_left_out(unreadable)}. `--few`, in Python `few=True`, "
+                "gives one"
             )
         return decide(
-            self._classified(names, smear, pixels), self.threshold, unreadable, self._about(), self._cautions(names),
-            self._distance(pixels),
+            self._classified(names, smear, pixels), self.threshold, unreadable, self._about(),
+            self._cautions(names, alike), self._distance(pixels),
         )  # fmt: skip
 
     def _distance(self, pixels: np.ndarray) -> Distance | Unavailable:
@@ -224,7 +231,7 @@ class ALNet:
             "cells_enough": {"cells": enough.cells, "correct": enough.correct} if enough else None,
         }
 
-    def _cautions(self, names: Sequence[str]) -> list[str]:
+    def _cautions(self, names: Sequence[str], alike: int) -> list[str]:
         rests = f"The verdict rests on {len(names)} cells"
         if (enough := self.origin.enough) is None:
             rests += "; how many are enough was not measured in this model's run."
@@ -233,10 +240,12 @@ class ALNet:
             rests += f"({enough.correct:.0f}% of testing smears right)."
         if len(names) < MIN_CELLS:
             rests += f" That is fewer than {MIN_CELLS}: they do not show a majority, even if they agree."
+        twice = f"{alike} of the {len(names)} images are the same as another: a cell counts more than once."
         digest = "Its weights were saved without a digest: not checked."
         return [
             rests,
             self.origin.words,
+            *([twice] if alike else []),
             *([NEVER_REAL] if self.origin.synthetic else []),
             *([digest] if self.settings.get("digest", NOT_CHECKED) == NOT_CHECKED else []),
         ]
@@ -287,8 +296,17 @@ def _named(images: Images) -> tuple[list[tuple[str, OneImage]], str]:
     folder = Path(images)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder")
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in NOT_IMAGES)
+    files = sorted(path for path in _below(folder) if path.name not in NOT_IMAGES)
     return [(visible(path.relative_to(folder).as_posix()), path) for path in files], visible(folder.resolve().name)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Everything in a folder but folders; also what cannot be read, and links to folders, which are not followed."""
+    refused: list[Path] = []
+    for where, folders, files in os.walk(folder, onerror=lambda error: refused.append(Path(error.filename))):
+        links = (name for name in folders if (Path(where) / name).is_symlink())
+        yield from (Path(where) / name for name in (*files, *links))
+    yield from refused
 
 
 def _pixels(image: OneImage) -> np.ndarray:

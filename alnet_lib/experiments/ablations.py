@@ -15,6 +15,7 @@ trainings' mean correctness) and over trainings (their spread).
 
 from __future__ import annotations
 
+import math
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from alnet_lib.cohorts.splitting import by_patient
+from alnet_lib.core.files import reserve
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.diagnosis import aggregation
 from alnet_lib.diagnosis.eligibility import eligible
@@ -143,6 +145,7 @@ def normalised(
 def _mapped(shape: tuple[int, ...], folder: Path | None) -> np.ndarray:
     # The system removes the file with its last user, also when that is killed.
     with tempfile.TemporaryFile(dir=folder) as file:
+        reserve(file.fileno(), math.prod(shape))
         return np.memmap(file, np.uint8, "w+", shape=shape)
 
 

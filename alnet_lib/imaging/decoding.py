@@ -34,6 +34,10 @@ MAX_PIXELS = 50_000_000
 """Largest image in pixels: a picture of one cell has under a million, a field of view under 20 million, and 50 million
 take 150 megabytes in each thread that decodes."""
 
+FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF", "BMP", "GIF", "PPM", "WEBP")
+"""Formats that microscopes and data sets have. Pillow knows more by a file's content, whatever its name: some start
+other programs (PostScript), some hold another picture than their header tells (icons)."""
+
 _BITS_PER_SAMPLE = 258
 
 
@@ -59,15 +63,17 @@ def decode(path: Path, *, allow_truncated: bool = False) -> np.ndarray:
     Raises
     ------
     ImageError
-        Missing, empty, not an image, damaged, truncated (unless allowed), of more than MAX_PIXELS, greyscale (also as
-        a palette of greys), CMYK, of more than 8 bits a channel or with transparent pixels.
+        Missing, empty, of none of FORMATS, damaged, truncated (unless allowed), of more than MAX_PIXELS, greyscale
+        (also as a palette of greys), CMYK, of more than 8 bits a channel or with transparent pixels.
     """
     try:
-        if not path.is_file():
+        if not path.exists():
             raise ImageError(f"{path}: the file is missing")
+        if not path.is_file():
+            raise ImageError(f"{path}: a folder, or something else that is no file")
         if path.stat().st_size == 0:
             raise ImageError(f"{path}: the file has zero bytes")
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             _fits(picture, path)
             try:
                 picture.load()
@@ -80,7 +86,7 @@ def decode(path: Path, *, allow_truncated: bool = False) -> np.ndarray:
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: not an image") from error
+        raise ImageError(f"{path}: not an image ({', '.join(FORMATS)})") from error
     # Pillow's decoders fail on damaged files with nearly every kind of exception.
     except Exception as error:
         raise ImageError(f"{path}: {_reason(error)}") from error
@@ -112,7 +118,7 @@ def _deep(picture: Image.Image) -> bool:
         return _deep_jpeg2000(Path(str(picture.filename)))  # type: ignore[attr-defined]
     for codec, _, _, arguments in getattr(picture, "tile", ()):
         given = arguments if isinstance(arguments, tuple) else (arguments,)
-        if codec == "SGI16" or any(isinstance(part, str) and ";16" in part for part in given):
+        if any(isinstance(part, str) and ";16" in part for part in given):
             return True
         if codec in ("ppm", "ppm_plain") and len(given) > 1 and isinstance(given[1], int) and given[1] > 255:
             return True
@@ -152,7 +158,7 @@ def _grey_palette(picture: Image.Image) -> bool:
 
 def _decode_truncated(path: Path) -> np.ndarray:
     # An end-of-image marker lets the decoder stop; Pillow's own switch for this is process-wide, seen by other threads.
-    with Image.open(BytesIO(path.read_bytes() + 32 * b"\xff\xd9")) as picture:
+    with Image.open(BytesIO(path.read_bytes() + 32 * b"\xff\xd9"), formats=("JPEG",)) as picture:
         picture.load()
         return _rgb(picture, path)
 
@@ -172,7 +178,7 @@ def is_truncated(path: Path) -> bool:
     """
     jpeg = False
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             jpeg = picture.format == "JPEG"
             picture.load()
     except Exception as error:

@@ -10,7 +10,7 @@ import numpy as np
 from filelock import FileLock
 
 from alnet_lib.core.code import code_hash
-from alnet_lib.core.files import atomic_path, sha256
+from alnet_lib.core.files import atomic_path, reserve, sha256
 from alnet_lib.core.integrity.reading import kept
 from alnet_lib.core.resources import in_threads
 from alnet_lib.imaging.decoding import Crop, picture, resize
@@ -86,6 +86,8 @@ def pixel_array(
         if (array := kept(path, mapped, full=False)) is None:
             with atomic_path(path) as temporary:
                 made = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+                with open(temporary, "r+b") as file:
+                    reserve(file.fileno(), temporary.stat().st_size)
 
                 def fill(row: int) -> None:
                     made[row] = resize(

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alnet_lib.core.files import is_full
+from alnet_lib.core.files import is_full, reserve
 from alnet_lib.imaging import augmentation
 from alnet_lib.training import memory
 from alnet_lib.training.data import Batches, Images
@@ -229,9 +229,7 @@ class FrozenMaps:
         file, size = str(Path(scratch.name) / "maps"), _bytes(shape, dtype)
         try:
             with open(file, "wb") as empty:
-                # A disk that is full says so here, and not by a signal when a page of the file is first written.
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(empty.fileno(), 0, size)
+                reserve(empty.fileno(), size)
             maps = torch.from_file(file, shared=True, size=size // dtype.itemsize, dtype=dtype).view(shape)
         except BaseException:
             scratch.cleanup()

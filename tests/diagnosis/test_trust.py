@@ -1,6 +1,7 @@
 """What a verdict may rest on: enough cells, a whole model; and what it says of what was left out and trained on."""
 
 import json
+import os
 import re
 import shutil
 
@@ -9,6 +10,8 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from alnet_lib.core.files import write_json
+from alnet_lib.core.integrity import index
 from alnet_lib.core.vocabulary import MODULE_1_CLASSES, MODULE_2_CLASSES
 from alnet_lib.diagnosis.model import ALNet
 from alnet_lib.diagnosis.verdict import MIN_CELLS, Refused
@@ -224,3 +227,39 @@ def test_damaged_weights_of_a_model_without_digest_are_found_by_their_form(run, 
     WITHOUT_DIGEST[damage](run)
     with pytest.raises(DamagedModel, match=r"module_1\.safetensors"):
         ALNet.load(run)
+
+
+def test_what_is_no_file_is_named_and_no_other_program_is_started(run, tmp_path):
+    folder = drawn(tmp_path / "smear", MIN_CELLS)
+    (folder / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    (folder / "linked").symlink_to(drawn(tmp_path / "other", 1))
+    os.mkfifo(folder / "pipe.png")
+    (folder / "program.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\nshowpage\n")
+    left_out = ALNet.load(run).diagnose(folder).unreadable.set_index("file")["reason"]
+    assert set(left_out.index) == {"gone.jpg", "linked", "pipe.png", "program.png"}
+    assert "not an image" in left_out["program.png"] and "no file" in left_out["pipe.png"]
+
+
+def test_one_picture_many_times_is_one_cell(run, tmp_path):
+    folder = drawn(tmp_path / "smear", 1)
+    for i in range(1, MIN_CELLS + 1):
+        shutil.copy(folder / "0.png", folder / f"{i}.png")
+    with pytest.raises(Refused, match=rf"{MIN_CELLS + 1} readable images \({MIN_CELLS} of them like another\)"):
+        ALNet.load(run).diagnose(folder)
+    drawn(folder, MIN_CELLS)  # All but the last are pictures of their own now.
+    assert any("1 of the" in line and "the same" in line for line in ALNet.load(run).diagnose(folder).cautions)
+
+
+def test_a_module_whose_description_alone_is_there_is_missing(run):
+    (run / "models" / "module_2.safetensors").unlink()
+    with pytest.raises(DamagedModel, match=r"module_2\.safetensors is missing"):
+        ALNet.load(run)
+
+
+def test_results_that_are_not_as_they_were_written_say_nothing(run):
+    index.begin(run)
+    write_json(run / "results.json", {"provenance": {"cohort": {"name": "x", "kind": "private"}}})
+    assert "private" in ALNet.load(run).origin.words
+    text = (run / "results.json").read_text()
+    (run / "results.json").write_text(text.replace("private", "publics"))
+    assert "not known" in ALNet.load(run).origin.words

@@ -92,7 +92,6 @@ def _tried(part: str, work: Path, few: bool) -> dict:
         "commit": subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip(),
         "machine": f"{platform.system()} {platform.machine()}, {cores()} cores",
         "seconds": round(clock.seconds),
-        "processor_seconds": round(clock.processor_seconds),
         "lines": [line.as_dict() for line in lines],
     }
 
@@ -114,12 +113,10 @@ def table(content: dict[str, dict]) -> str:
         for line in about["lines"]:
             numbers = " | ".join(f"{line[name]:,}" for name in ("tried", "handled", "failed"))
             rows.append(f"| {part}: {line['what']} | {numbers} |")
-    when = [
-        f"{part} {about['date']} at `{about['commit']}`, {about['processor_seconds']:,} s of processor time"
-        for part, about in content.items()
-    ]
+    when = [f"{part} {about['date']} at `{about['commit']}`, {about['seconds']:,} s" for part, about in content.items()]
     machines = "; ".join(sorted({about["machine"] for about in content.values()}))
-    return "\n".join(rows) + f"\n\nMeasured on {machines}: {'; '.join(when)}.\n"
+    whole = sum(about["seconds"] for about in content.values()) / 60
+    return "\n".join(rows) + f"\n\nMeasured on {machines}: {'; '.join(when)}. Together {whole:.0f} minutes.\n"
 
 
 if __name__ == "__main__":

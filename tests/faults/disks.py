@@ -17,8 +17,11 @@ from alnet_lib.core.integrity import index
 from faults import runs
 from faults.tally import Tally
 
-STEP = "04"
+STEP = "04_smear_roc"
 """Step that is run again where a whole run would show no more."""
+
+WITH_PIXELS = "01_data_audit"
+"""Step that decodes the pixels, the largest file of a run, where they are not there."""
 
 ODD = (
     "it's a \"run\"", "two\nlines", "ünïcode 細胞", "-dash", "--run-dir", "x" * 200, "# $HOME `id` {braces} %s",
@@ -121,22 +124,22 @@ def _full(folder: Path, write: Callable[[], object], number: int) -> str:
     return ""
 
 
-def _again(base: Path, run: Path, environment: dict[str, str | None]) -> str:
+def _again(base: Path, run: Path, environment: dict[str, str | None], step: str = STEP) -> str:
     """Repeat a step of a copied run in a changed environment."""
     if not run.is_dir():
         shutil.copytree(base, run)
     changed = {key: value for key, value in (os.environ | environment).items() if value is not None}
-    done = runs.finished(run, f"--until={STEP}", f"--force={STEP}", env=changed)
-    if done.returncode or f"{STEP}_smear_roc: done" not in done.stderr:
+    done = runs.finished(run, f"--until={step[:2]}", f"--force={step[:2]}", env=changed)
+    if done.returncode or f"{step}: done" not in done.stderr:
         return f"{done.returncode}: {done.stderr[-1200:]}"
     return "; ".join(runs.differences(base, run)[:10])
 
 
-def _mounted(base: Path, run: Path, mount: str, *, fails: str) -> str:
+def _mounted(base: Path, run: Path, mount: str, *, fails: str, step: str = STEP) -> str:
     """Repeat a step of a copied run with a mount over it; then without it."""
     shutil.rmtree(run, ignore_errors=True)
     shutil.copytree(base, run)
-    command = runs.command(run, f"--until={STEP}", f"--force={STEP}")
+    command = runs.command(run, f"--until={step[:2]}", f"--force={step[:2]}")
     given = {**os.environ, "WHERE": str(run), "BASE": str(base)}
     done = subprocess.run(
         _namespace(mount, command), capture_output=True, text=True, env=given, check=False, timeout=runs.SECONDS
@@ -144,7 +147,7 @@ def _mounted(base: Path, run: Path, mount: str, *, fails: str) -> str:
     said = done.stdout + done.stderr
     if not done.returncode or fails not in said.lower() or "Traceback" in said:
         return f"{done.returncode}: {said[-1500:]}"
-    return _again(base, run, {})
+    return _again(base, run, {}, step)
 
 
 def campaign(work: Path, seed: int, *, few: bool = False) -> list[Tally]:
@@ -179,12 +182,14 @@ def campaign(work: Path, seed: int, *, few: bool = False) -> list[Tally]:
         small = f'mount -t tmpfs -o {room} tmpfs "$WHERE" && cp -a "$BASE/." "$WHERE"'
         # Everything that is left is filled, so that it does not matter how much a step needs.
         full_up = '{ cat /dev/zero > "$WHERE/filling" 2>/dev/null; true; }'
-        for name, mount, fails in (
-            ("full", f"{small} && {full_up}", "no room"),
-            ("all but full", f'{small} && {full_up} && truncate -s -40K "$WHERE/filling"', "no room"),
-            ("read-only", 'mount --bind "$WHERE" "$WHERE" && mount -o remount,bind,ro "$WHERE"', "read-only"),
+        without_pixels = f'{small} && rm -r "$WHERE/pixels" && {full_up} && truncate -s -400K "$WHERE/filling"'
+        for name, mount, fails, step in (
+            ("full", f"{small} && {full_up}", "no room", STEP),
+            ("all but full", f'{small} && {full_up} && truncate -s -40K "$WHERE/filling"', "no room", STEP),
+            ("without room for pixels", without_pixels, "no room", WITH_PIXELS),
+            ("read-only", 'mount --bind "$WHERE" "$WHERE" && mount -o remount,bind,ro "$WHERE"', "read-only", STEP),
         ):
             where = folder / f"mounted {name}"
-            really.attempt(name, lambda m=mount, f=fails, w=where: _mounted(base, w, m, fails=f))
+            really.attempt(name, lambda m=mount, f=fails, w=where, s=step: _mounted(base, w, m, fails=f, step=s))
         lines.append(really)
     return lines

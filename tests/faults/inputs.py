@@ -258,8 +258,7 @@ def diagnosed(work: Path, seed: int, number: int) -> str:
             changed[int(rng.integers(len(before)))] ^= 1 << int(rng.integers(8))
             file.write_bytes(images.mutated(before, rng) if rng.random() < 0.5 else bytes(changed))
         result = alnet_here("diagnose", smear, "--model", run, *few)
-        alone = file.name == "module_2.safetensors" and not file.is_file()
-        if result.exit_code == 0 and not alone and (not file.is_file() or file.read_bytes() != before):
+        if result.exit_code == 0 and (not file.is_file() or file.read_bytes() != before):
             return f"a changed {file.name} was used in silence"
         return told(result, file.name, file.stem)
     spoilt = sorted(smear.iterdir())
@@ -275,6 +274,11 @@ def diagnosed(work: Path, seed: int, number: int) -> str:
         case 3:
             (smear / "loop").symlink_to(smear)
     result = alnet_here("diagnose", smear, "--model", run, *few, *(["--json"] if rng.random() < 0.3 else []))
+    if not result.exit_code and smear.is_dir():
+        # What is no file and no folder of files is left out, and must be named.
+        strange = [path for path in smear.iterdir() if not path.is_file() and (path.is_symlink() or not path.is_dir())]
+        if silent := [path.name for path in strange if path.name not in result.output]:
+            return f"left out in silence: {silent}"
     return told(result, smear.name, str(smear))
 
 

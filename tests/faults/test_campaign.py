@@ -83,7 +83,7 @@ def test_parts_that_did_not_run_keep_their_lines(tmp_path, monkeypatch):
     page.write_text("a\n<!-- faults: by the program -->\nold\n<!-- /faults -->\nb\n")
     monkeypatch.setattr(program, "PAGE", page)
     monkeypatch.setattr(program, "RESULTS", results)
-    about = {"date": "d", "commit": "c", "machine": "m", "seconds": 1, "processor_seconds": 1}
+    about = {"date": "d", "commit": "c", "machine": "m", "seconds": 1}
     program.write({"pages": about | {"lines": [Tally("one", 3, ["bad"]).as_dict()]}})
     program.write({"input": about | {"lines": [Tally("two", 5).as_dict()]}})
     assert list(json.loads(results.read_text())) == ["input", "pages"]

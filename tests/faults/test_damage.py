@@ -183,6 +183,26 @@ def test_a_run_without_digests_is_looked_at_all_the_same(run):
     ]
 
 
+def test_verify_is_not_content_where_nothing_can_be_compared(tmp_path):
+    done = alnet_here("verify", tmp_path)
+    assert done.exit_code == 1 and "digests.jsonl" in done.stderr
+    index.begin(tmp_path)
+    (tmp_path / "cells.parquet").write_bytes(b"x")
+    assert alnet_here("verify", tmp_path).exit_code == 1
+
+
+def test_a_folder_in_a_files_place_is_missing_and_put_aside(tmp_path):
+    index.begin(tmp_path)
+    for name in ("a.json", "b.json"):
+        write_text(tmp_path / name, "{}")
+    (tmp_path / "a.json").unlink()
+    (tmp_path / "a.json").mkdir()
+    found = examination.examine(tmp_path, full=True).findings
+    assert [(one.path, one.what) for one in found] == [("a.json", "missing")]
+    examination.mend(tmp_path, found)
+    assert not (tmp_path / "a.json").exists()
+
+
 @pytest.mark.parametrize("damaged", ["notebooks/04_smear_roc.ipynb", "items/extra_table_x.json"])
 def test_the_report_names_what_is_damaged_and_the_command(damaged, run):
     (run / marker("04_smear_roc")).unlink()

@@ -1,5 +1,7 @@
 """Pictures: what can be used is decoded once, what cannot is named with its reason."""
 
+import errno
+import os
 import struct
 import tracemalloc
 import zlib
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alnet_lib.core.files import DiskFull
 from alnet_lib.imaging import decoding, hashing, pixels
 from alnet_lib.imaging import decoding as images
 
@@ -212,3 +215,16 @@ def test_perceptual_hashes_tell_the_same_picture_from_another():
     slightly = np.clip(blocks[0].astype(int) + 3, 0, 255).astype(np.uint8)
     hashes = hashing.perceptual_hashes(np.stack([blocks[0], slightly, blocks[1]]))
     assert (hashes[0] != hashes[1]).sum() <= 4 < (hashes[0] != hashes[2]).sum()
+
+
+def test_a_full_disk_is_told_before_pixels_are_written(twin, tmp_path, monkeypatch):
+    asked = []
+
+    def full(file, offset, length):
+        asked.append(length)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DiskFull, match="no room on the disk"):
+        _array(twin, tmp_path)
+    assert asked[0] > len(twin.manifest) * 16 * 16 * 3 and not list(tmp_path.glob("*pixels*"))

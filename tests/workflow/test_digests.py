@@ -123,3 +123,13 @@ def test_readers_name_the_file_and_what_can_be_made_again_is_put_aside(folder, c
         json.loads(unknown.read_text())
     with pytest.raises(FileNotFoundError), reading(folder / "c"):
         (folder / "c").read_text()
+
+
+@pytest.mark.parametrize("path", ["../victim", "a/../../victim", "/victim", "", 7, ["a"], None])
+def test_a_line_that_names_no_file_of_the_folder_does_not_count(folder, path):
+    values = [path, 1, 1, "x", ""]
+    line = dict(zip(index._FIELDS, [*values, index._checksum(values)], strict=True))
+    with open(folder / index.INDEX, "a") as file:
+        file.write(json.dumps(line) + "\n")
+    known = index.Index(folder).refresh()
+    assert not list(known) and known.unreadable == 1

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 INDEX = "digests.jsonl"
 """Name of the index in the folder that it is of."""
@@ -267,4 +267,13 @@ def _checked(line: bytes) -> list:
     values = [content.get(name) for name in _FIELDS] if isinstance(content, dict) else [None]
     if _checksum(values[:-1]) != values[-1]:
         raise ValueError("does not fit its checksum")
+    # A run may come from others, and what is damaged is moved or removed: nothing outside the folder is named.
+    types = [str, int, int, str, str]
+    if [type(value) for value in values[:-1]] != types or not _inside(str(values[0])):
+        raise ValueError("does not name a file of the folder")
     return values[:-1]
+
+
+def _inside(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    return bool(parts) and not PurePosixPath(path).is_absolute() and ".." not in parts and "\0" not in path

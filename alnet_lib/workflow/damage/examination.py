@@ -89,7 +89,7 @@ def examine(run_dir: Path, *, full: bool = False, unfinished: bool = False) -> E
         Also look at the form of what steps left that have not finished and will run again; `full` does.
     """
     known = index.Index(run_dir).refresh()
-    there = [path.relative_to(run_dir).as_posix() for path in run_dir.rglob("*") if path.is_file()]
+    there = [path.relative_to(run_dir).as_posix() for path in run_dir.rglob("*") if _is_file(path)]
     count, findings = {State.sound: 0, State.damaged: 0, State.unknown: 0}, []
     for path in filter(lambda path: not index.passing(path), there):
         try:
@@ -99,13 +99,16 @@ def examine(run_dir: Path, *, full: bool = False, unfinished: bool = False) -> E
                 state = State.unknown if _well_formed(run_dir / path) else State.damaged
         except FileNotFoundError:
             continue
+        except OSError:  # It cannot be read.
+            state = State.damaged
         count[state] += 1
         if state is State.damaged:
             findings.append(Finding(path, "damaged", step_of(path, known)))
     for path in sorted(set(known) - set(there)):
         step = step_of(path, known)
         needed = not path.startswith(_UNMISSED) and not path.endswith(".checkpoint")
-        if needed and not (run_dir / path).exists() and (not step or _finished(run_dir, step)):
+        # Neither is a folder of its name, or a pipe, the file that was written.
+        if needed and not _is_file(run_dir / path) and (not step or _finished(run_dir, step)):
             findings.append(Finding(path, "missing", step))
     ordered = tuple(sorted(findings, key=lambda finding: finding.path))
     return Examined(count[State.sound], count[State.unknown], known.unreadable, ordered)
@@ -129,7 +132,7 @@ def mend(run_dir: Path, findings: tuple[Finding, ...]) -> list[str]:
     again = {finding.step for finding in findings if finding.step}
     for finding in findings:
         path = run_dir / finding.path
-        if finding.what == "damaged" and path.is_file():
+        if path.exists():
             put_aside(path)
         else:
             index.remove(path)
@@ -214,6 +217,13 @@ def step_of(path: str, known: index.Index) -> str:
     if folder in ("items", "tables", "figures") and stem in ITEMS:
         return ITEMS[stem].notebook
     return known.step(path) or _OF_FOLDER.get(folder.split("/")[0], "")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # Its folder may not be looked into.
+        return False
 
 
 def _finished(run_dir: Path, step: str) -> bool:
