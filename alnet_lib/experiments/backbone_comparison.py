@@ -358,8 +358,8 @@ def learning_rates(setup: Setup, backbone: str) -> Result | Unavailable:
     Returns
     -------
     Result or Unavailable
-        Frame as `learning_rate_range.range_test`; facts `low` and `high`, the rates it proposes (NaN where the loss
-        never fell), and `lr_min`, `lr_max`, the profile's. Unavailable where the profile asks for no range test or
+        Frame as `learning_rate_range.range_test`; facts `proposed`, its range in words, and `lr_min`, `lr_max`,
+        the profile's. Unavailable where the profile asks for no range test or
         the training split has fewer than two of the six classes.
     """
     profile, asked = setup.profile, setup.profile.comparison
@@ -375,4 +375,5 @@ def learning_rates(setup: Setup, backbone: str) -> Result | Unavailable:
     )  # fmt: skip
     low, high = learning_rate_range.propose(curve)
     values = tuple(Value(f"range_test.{name}", reproduced=rate) for name, rate in (("low", low), ("high", high)))
-    return Result(curve, values, {"low": low, "high": high, "lr_min": asked.lr_min, "lr_max": asked.lr_max})
+    proposed = learning_rate_range.in_words(low, high)
+    return Result(curve, values, {"proposed": proposed, "lr_min": asked.lr_min, "lr_max": asked.lr_max})

@@ -187,7 +187,7 @@ def range_test(
         axes.legend()
         figure.alt = (
             f"Loss against learning rate from {curve['learning_rate'].iloc[0]:.0e} to "
-            f"{curve['learning_rate'].iloc[-1]:.0e}; proposed range {proposed[0]:.0e} to {proposed[1]:.0e}."
+            f"{curve['learning_rate'].iloc[-1]:.0e}; proposed: {learning_rate_range.in_words(*proposed)}."
         )
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,3 +113,19 @@ def propose(curve: pd.DataFrame) -> tuple[float, float]:
     fallen = smoothed[: bottom + 1] <= smoothed[0] - 0.1 * (smoothed[0] - smoothed[bottom])
     low = min(rate[int(np.argmax(fallen))], high / 4)
     return float(low), float(high)
+
+
+def in_words(low: float, high: float) -> str:
+    """Say what was proposed.
+
+    Parameters
+    ----------
+    low, high : float
+        Of `propose`.
+
+    Returns
+    -------
+    str
+        `1e-05 to 1e-03`, or why there is nothing.
+    """
+    return "no range, since the loss does not fall" if math.isnan(low) else f"{low:.0e} to {high:.0e}"

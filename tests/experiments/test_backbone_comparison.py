@@ -144,6 +144,7 @@ def test_a_changed_setting_trains_again(setup, with_comparison):
 
 def test_the_range_test_runs_where_the_profile_asks_for_it(setup, with_comparison):
     found = backbone_comparison.learning_rates(setup, "squeezenet1_1")
+    assert "nan" not in found.facts["proposed"]
     assert len(found.frame) <= 3 and [value.key for value in found.values] == ["range_test.low", "range_test.high"]
     assert isinstance(
         backbone_comparison.learning_rates(with_comparison(setup, range_test=0), "squeezenet1_1"), Unavailable
