@@ -139,7 +139,8 @@ class _Chain:
         alive = [] if _wait(lambda: all(map(_gone, tree)), PATIENCE) else [" ".join(_line(one)) for one in tree]
         busy = children.busy(self.run, PATIENCE)
         failure = f"{len(alive)} processes live on: {alive[:3]}" if alive else "the lock is held" if busy else ""
-        failure = failure or ("it ended with 0" if code == 0 else "")
+        # A kernel may have done its work already; then the run goes on, and the comparison at the end judges it.
+        failure = failure or ("it ended with 0" if code == 0 and who != "the kernel alone" else "")
         print(f"  {self.run.name}: {step} at {where}, {who}", file=sys.stderr, flush=True)
         self.lines[who].add(f"{self.run.name}, {step} at {where}", failure)
         return True
