@@ -9,8 +9,8 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -195,6 +195,42 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
         Without NaN and infinity; see `plain`.
     """
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def remembered(path: Path, usable: Callable[[Any], object]) -> dict[str, Any]:
+    """Read a file of entries that `remember` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        JSON.
+    usable : callable
+        Of an entry; those for which it gives something false are left out.
+
+    Returns
+    -------
+    dict
+        Key to entry; empty where the file is not there or cannot be used, also where `usable` raises TypeError.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {key: entry for key, entry in content.items() if usable(entry)}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def remember(path: Path, usable: Callable[[Any], object], entries: Mapping[str, Any]) -> None:
+    """Add entries to those that `remembered` reads; nothing where the file cannot be written.
+
+    Parameters
+    ----------
+    path, usable
+        As for `remembered`.
+    entries : mapping
+        Key to what JSON can hold.
+    """
+    with suppress(OSError):
+        write_json(path, {**remembered(path, usable), **entries})
 
 
 def sha256(*parts: str | bytes | os.PathLike[str]) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from alnet_lib.core.files import write_json
+from alnet_lib.core.files import remember, remembered
 from alnet_lib.core.resources import home
 from alnet_lib.training import memory
 
@@ -146,28 +145,18 @@ def _measured_once(network: Network, device: torch.device, precision: str) -> st
     about = (torch.cuda.get_device_name(device), torch.__version__, str(torch.backends.cudnn.version()))
     key = " ".join((network.name, str(network.input_size), precision, *about))
     if key not in _known:
-        _known.update(_kept())
+        _known.update(remembered(layouts(), LAYOUTS.__contains__))
     if key not in _known:
         network.to(device)
         found = faster_layout(network, device, precision)
         _known[key] = found or next(iter(LAYOUTS))
-        # A home that cannot be written: it is measured again the next time.
-        with suppress(OSError):
-            write_json(layouts(), _kept() | ({key: found} if found else {}))
+        remember(layouts(), LAYOUTS.__contains__, {key: found} if found else {})
     return _known[key]
 
 
 def layouts() -> Path:
     """File that keeps which layout is faster."""
     return home() / "layouts.json"
-
-
-def _kept() -> dict[str, str]:
-    try:
-        content = json.loads(layouts().read_text(encoding="utf-8"))
-        return {key: name for key, name in content.items() if name in LAYOUTS}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
 
 
 @contextmanager

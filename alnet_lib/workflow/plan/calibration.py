@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
@@ -10,13 +9,13 @@ import timeit
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
 import torch
 
-from alnet_lib.core.files import sha256, write_json
+from alnet_lib.core.files import remember, remembered, sha256
 from alnet_lib.core.resources import home
 from alnet_lib.imaging import augmentation
 from alnet_lib.training import fitting, inference, memory
@@ -160,7 +159,7 @@ def rates(device: Device, asked: Iterable[tuple[str, int, int]], *, again: bool 
         Measure although there is a calibration.
     """
     own = sha256(device.kind, device.name, device.precision, str(device.threads), torch.__version__)[:16]
-    every = _read()
+    every = remembered(cache(), _usable)
     known = Rates(**every[own]) if own in every and not again else None
     use_tensor_cores(device.kind)
     before = torch.get_num_threads()
@@ -176,9 +175,7 @@ def rates(device: Device, asked: Iterable[tuple[str, int, int]], *, again: bool 
     if found != known and busy():
         return replace(found, disturbed=True)
     if found != known:
-        # A home that cannot be written: it is measured again the next time.
-        with suppress(OSError):
-            write_json(cache(), _read() | {own: asdict(found)})
+        remember(cache(), _usable, {own: asdict(found)})
     return found
 
 
@@ -187,12 +184,8 @@ def busy() -> bool:
     return psutil.getloadavg()[0] > 1.5 * (os.cpu_count() or 1)
 
 
-def _read() -> dict[str, dict]:
-    try:
-        content = json.loads(cache().read_text(encoding="utf-8"))
-        return {own: one for own, one in content.items() if Rates(**one)}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
+def _usable(entry: dict[str, Any]) -> Rates:
+    return Rates(**entry)
 
 
 def _machine(device: Device) -> Rates:

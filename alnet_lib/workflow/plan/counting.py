@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from alnet_lib.core.code import code_hash
-from alnet_lib.core.files import write_json
+from alnet_lib.core.files import remember, remembered
 from alnet_lib.core.resources import home
 from alnet_lib.networks.architectures import architecture
 from alnet_lib.networks.network import Network
@@ -74,13 +72,11 @@ def count(name: str, input_size: int) -> Counts:
         The name is unknown.
     """
     own = f"{name} {input_size} {torch.__version__} {_code()}"
-    known = _read()
-    if own not in known:
-        known[own] = asdict(_counted(name, input_size))
-        # A home that cannot be written: it is counted again the next time.
-        with suppress(OSError):
-            write_json(home() / "counts.json", _read() | known)
-    return Counts(**{field: tuple(values) for field, values in known[own].items()})
+    cache = home() / "counts.json"
+    if (known := remembered(cache, _usable).get(own)) is None:
+        known = asdict(_counted(name, input_size))
+        remember(cache, _usable, {own: known})
+    return Counts(**{field: tuple(values) for field, values in known.items()})
 
 
 @lru_cache(maxsize=1)
@@ -88,13 +84,8 @@ def _code() -> str:
     return code_hash(__name__)[:16]
 
 
-def _read() -> dict[str, Any]:
-    try:
-        return {
-            key: value for key, value in json.loads((home() / "counts.json").read_text()).items() if Counts(**value)
-        }
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
+def _usable(entry: dict[str, Any]) -> Counts:
+    return Counts(**entry)
 
 
 def _counted(name: str, input_size: int) -> Counts:
