@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alnet_lib.core.integrity import index
+from alnet_lib.core.integrity.reading import Damaged, reading
 from alnet_lib.core.text import visible
 
 TOLERANCE = 1.0
@@ -107,12 +107,10 @@ def _mapping(given: Any) -> Mapping[str, Any]:
 
 def _read(file: Path) -> Mapping[str, Any]:
     # A run that is not finished has no results, and a damaged page of results takes nothing from the networks.
-    # One that is not as it was written says nothing either.
     try:
-        if (found := index.of(file)) and found[0].state(found[1], full=True) is index.State.damaged:
-            return {}
-        return _mapping(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError):
+        with reading(file):
+            return _mapping(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, Damaged):
         return {}
 
 

@@ -19,6 +19,7 @@ from alnet_lib.report.gallery import contents as gallery
 from alnet_lib.report.gallery.pictures import SIDE
 from alnet_lib.report.pages import files, folder, headline, index, notebook
 from alnet_lib.report.pages import item as item_page
+from alnet_lib.report.pages.item import GALLERY
 from alnet_lib.workflow import recorder
 from alnet_lib.workflow.damage import examination
 
@@ -163,14 +164,14 @@ def render(run_dir: Path, *, sources: Path | None = None) -> Path:
     return out / "index.html"
 
 
-FILTERED = ("gallery.html", "numbers.html")
+FILTERED = (GALLERY, "numbers.html")
 """Pages with selects."""
 
 PLOT = '<div id="forest-plot"></div>'
 """Where the forest plot comes to stand on the first page."""
 
-GALLERY, TOOLS = "gallery.html", '<div id="gallery-tools-place"></div>'
-"""The gallery's page, and where its filter and panels come to stand."""
+TOOLS = '<div id="gallery-tools-place"></div>'
+"""Where the filter and panels of the gallery come to stand."""
 
 
 def _wanted(content: dict[str, Any], notebooks: Iterable[str]) -> list[str]:

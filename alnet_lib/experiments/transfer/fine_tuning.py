@@ -162,7 +162,7 @@ def turned(network: Network, pixels: np.ndarray, options: Options, *, batch: int
     """
     rows, total = np.arange(len(pixels)), np.zeros(len(pixels))
     for turns in range(TURNS):
-        images = Images(np.rot90(pixels, turns, axes=(1, 2)), rows, np.zeros(len(rows), np.int64), rows, ())
+        images = inference.unlabelled(np.rot90(pixels, turns, axes=(1, 2)), rows)
         found = np.log(np.maximum(inference.predict(network, images, options, batch=batch), FLOOR))
         total += found[:, 0] - found[:, 1]
     return total / TURNS
