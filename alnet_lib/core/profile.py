@@ -194,10 +194,13 @@ class Profile(Settings):
     augmentations_per_image: int = Field(4, ge=0, description="augmentations of an image at most (section 2.2)")
     rotation: float = Field(60.0, ge=0, description="largest rotation in degrees (section 2.2)")
     random_orientation: bool = Field(False, description="beyond the paper: turned at random, whatever the class")
-    colour_jitter: float = Field(0.0, ge=0, lt=1, description="beyond the paper: spread of stain strength a batch")
+    colour_jitter: float = Field(0.0, ge=0, lt=1, description="beyond the paper: spread of stain strength")
     scale_jitter: float = Field(0.0, ge=0, lt=1, description="beyond the paper: spread of the magnification")
     focus_jitter: float = Field(0.0, ge=0, le=1, description="beyond the paper: largest share of a blurred image")
     light_jitter: float = Field(0.0, ge=0, lt=1, description="beyond the paper: spread of the light's colour")
+    renewing_batches: int = Field(
+        0, ge=0, description="beyond the paper: last batches that batch normalisation takes its statistics from anew"
+    )
     split: Literal["given", "patient"] = Field("given", description="`patient`: no patient on both sides of the split")
     validation_fraction: float = Field(0.2, gt=0, lt=1)
     module_1: Training

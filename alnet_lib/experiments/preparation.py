@@ -140,6 +140,7 @@ def options(setup: Setup, settings: Training, *, name: str, fine_tuned_blocks: i
         scale_jitter=profile.scale_jitter,
         focus_jitter=profile.focus_jitter,
         light_jitter=profile.light_jitter,
+        renewing_batches=profile.renewing_batches,
         checkpoint_seconds=60 * profile.checkpoint_minutes,
         label=f"{settings.backbone}, {name}",
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from alnet_lib.imaging import augmentation
@@ -154,6 +154,7 @@ def fit(
             checkpoints.save(checkpoint, network, optimizer, scheduler, iteration + 1, history, so_far)
             clock.written()
     history += _read(pending, options)
+    steps.renew_statistics(batches)
     frame = pd.DataFrame(history, columns=["iteration", "loss", "learning_rate"])
     seconds = earlier + time.perf_counter() - began
     used = layout(network, device, options.precision)
@@ -283,7 +284,7 @@ class Steps:
     def _step(self, entries: np.ndarray, iteration: int) -> Tensor:
         options, mixed = self.options, partial(autocast, self.options.device, self.options.precision)
         self._modes()
-        rng = np.random.default_rng([options.seed, 2, iteration])
+        rng = self._transforms(iteration)
         # Dropout draws from torch's global generator: seeding it per iteration makes a resumed run identical.
         torch.manual_seed((options.seed * 1_000_003 + iteration) % (1 << 63))
         self.tail.zero_grad(set_to_none=True)
@@ -291,12 +292,7 @@ class Steps:
         for first in range(0, len(entries), self.micro_batch):
             part = entries[first : first + self.micro_batch]
             labels = augmentation.to_tensor(self.train.labels[self.plan.source[part]], self.device)
-            if self.maps and len(self.prefix):
-                maps = self.maps.after(len(self.prefix), part)
-            else:
-                images = self.network.preprocessing(_transformed(self.train, self.plan, part, options, rng))
-                with torch.no_grad(), mixed():
-                    maps = self.prefix(images.contiguous(memory_format=self.form))
+            maps = self._before_tail(part, rng)
             with mixed():
                 logits = self.tail(maps)
             loss = functional.cross_entropy(logits.float(), labels) * (len(part) / len(entries))
@@ -306,6 +302,46 @@ class Steps:
             self._updating = True
             (self.on_host or self.optimizer).step()
         return total
+
+    def renew_statistics(self, batches: Batches) -> None:
+        """Take the statistics of batch normalisation anew, as means over the last batches, with the weights at the end.
+
+        The running ones lag behind the weights, the more so the shorter a training is (Wu and Johnson, Rethinking
+        "Batch" in BatchNorm, arXiv:2105.07576, section 3).
+
+        Parameters
+        ----------
+        batches : Batches
+            Of the training; as many are taken as the options say.
+        """
+        options = self.options
+        self._modes()
+        # Not torch's update_bn: it would take away the statistics of frozen stages within a body of timm as well.
+        norms = [m for m in self.tail.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+        first = max(options.iterations - options.renewing_batches, 0)
+        if not norms or first == options.iterations:
+            return
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+        with torch.no_grad(), autocast(options.device, options.precision):
+            for iteration in range(first, options.iterations):
+                entries, rng = batches(iteration), self._transforms(iteration)
+                for start in range(0, len(entries), self.micro_batch):
+                    self.tail(self._before_tail(entries[start : start + self.micro_batch], rng))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+    def _transforms(self, iteration: int) -> np.random.Generator:
+        return np.random.default_rng([self.options.seed, 2, iteration])
+
+    def _before_tail(self, part: np.ndarray, rng: np.random.Generator) -> Tensor:
+        if self.maps and len(self.prefix):
+            return self.maps.after(len(self.prefix), part)
+        images = self.network.preprocessing(_transformed(self.train, self.plan, part, self.options, rng))
+        with torch.no_grad(), autocast(self.options.device, self.options.precision):
+            return self.prefix(images.contiguous(memory_format=self.form))
 
     def _give_way(self) -> str:
         for relieve in (self.maps.spill if self.maps else str, self.train.leave):

@@ -43,6 +43,8 @@ class Options:
         Largest share of a blurred image; 0 for none.
     light_jitter : float
         Spread of the light's colour; 0 for none.
+    renewing_batches : int
+        Batches over which the statistics of batch normalisation are taken anew at the end; 0 keeps the running ones.
     checkpoint_seconds : float
         Between checkpoints, at least; 0 for one after each iteration. No part of what a training gives, so not of its
         key either.
@@ -66,5 +68,6 @@ class Options:
     scale_jitter: float = 0.0
     focus_jitter: float = 0.0
     light_jitter: float = 0.0
+    renewing_batches: int = 0
     checkpoint_seconds: float = field(default=120.0, repr=False)
     label: str = ""

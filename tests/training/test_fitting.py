@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from alnet_lib.imaging import augmentation
 from alnet_lib.networks.building import build
 from alnet_lib.training import fitting
-from alnet_lib.training.data import Resident
+from alnet_lib.training.data import Batches, Resident
 from alnet_lib.training.feature_cache import FrozenMaps
 from alnet_lib.training.fitting import TrainingDiverged
 from alnet_lib.training.options import Options
@@ -77,6 +77,64 @@ def test_frozen_batch_norm_keeps_its_statistics(images):
     fitting.fit(net, images, plan(images), images, dataclasses.replace(OPTIONS, fine_tuned_blocks=1, iterations=2))
     assert torch.equal(net.blocks[0].norm0.running_mean, before)
     assert not torch.equal(net.blocks[4].norm5.running_mean, torch.zeros(1024))
+
+
+def miniature():
+    return build("vgg16_miniature", ("dark", "red"), 32, dropout=0.3)
+
+
+def norms(net, block):
+    return [layer for layer in net.blocks[block].modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+
+
+def test_statistics_are_taken_anew_with_the_weights_at_the_end(images):
+    # Nothing varies, and the batch is the whole plan, so the inputs of the first layer are known.
+    options = dataclasses.replace(OPTIONS, iterations=3, batch_size=len(plan(images)), renewing_batches=2)
+    net, known = miniature(), plan(images)
+    fitting.fit(net, images, known, images, options)
+    batch = images.batch(known.source, torch.device("cpu"))
+    with torch.no_grad():
+        maps = net.blocks[0][0](net.preprocessing(augmentation.transform(batch, known, np.arange(len(known)))))
+    first = norms(net, 0)[0]
+    assert torch.allclose(first.running_mean, maps.mean((0, 2, 3)), atol=1e-4)
+    assert torch.allclose(first.running_var, maps.var((0, 2, 3)), rtol=1e-3)
+    assert first.momentum == 0.1
+
+
+def test_taking_statistics_anew_changes_nothing_else(images):
+    running, renewed = miniature(), miniature()
+    for net, batches in ((running, 0), (renewed, 4)):
+        options = dataclasses.replace(OPTIONS, renewing_batches=batches, fine_tuned_blocks=2)
+        history = fitting.fit(net, images, plan(images), images, options).history
+    assert len(history) == OPTIONS.iterations
+    changed = {
+        name
+        for name, value in renewed.state_dict().items()
+        if not torch.equal(value, running.state_dict()[name]) and "num_batches" not in name
+    }
+    assert changed and all("running" in name and name.split(".")[1] in "34" for name in changed)
+
+
+def test_statistics_taken_anew_do_not_depend_on_the_memory_that_was_left(images):
+    # Means over parts of a batch are means over the batch where the parts are alike in size.
+    options = dataclasses.replace(OPTIONS, iterations=1, batch_size=8, renewing_batches=1)
+    means = []
+    for micro in (8, 4):
+        net = miniature()
+        steps = fitting.Steps(net, images, plan(images), options, torch.optim.SGD(net.parameters(), lr=0.0))
+        steps.micro_batch = micro
+        steps.renew_statistics(Batches(images, plan(images), options))
+        means.append(norms(net, 0)[0].running_mean)
+    assert torch.allclose(*means, atol=1e-6)
+
+
+def test_statistics_of_frozen_stages_of_a_timm_model_stay(images):
+    net = build("resnet18", ("dark", "red"), 32)
+    before = {name: value.clone() for name, value in net.state_dict().items() if "running_mean" in name}
+    options = dataclasses.replace(OPTIONS, fine_tuned_blocks=1, iterations=2, renewing_batches=2)
+    fitting.fit(net, images, plan(images), images, options)
+    kept = [torch.equal(value, net.state_dict()[name]) for name, value in before.items()]
+    assert any(kept) and not all(kept)
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_name(images):

@@ -67,6 +67,8 @@ class Work:
         Images that pass forward and backward in 32 bits, and no weight is learnt.
     saves : bool
         The trained network stays on disk.
+    renewing : int
+        Batches at the end that batch normalisation takes its statistics from.
     """
 
     step: str
@@ -82,6 +84,7 @@ class Work:
     predicted: int = 0
     explained: int = 0
     saves: bool = False
+    renewing: int = 0
 
     def frozen(self, counts: Counts) -> int:
         """Blocks that do not train; none of a transformer, whose whole is one block here."""
@@ -91,7 +94,9 @@ class Work:
         """Operations of the training: frozen blocks forward unless their maps are kept, the others back as well."""
         frozen = self.frozen(counts)
         once = 0.0 if self.mapped else sum(counts.flops[:frozen])
-        return self.iterations * self.batch * (once + (1 + BACKWARD) * sum(counts.flops[frozen:]))
+        tail = sum(counts.flops[frozen:])
+        renewing = min(self.renewing, self.iterations)
+        return self.batch * (self.iterations * (once + (1 + BACKWARD) * tail) + renewing * (once + tail))
 
     def prediction_flops(self, counts: Counts) -> float:
         """Operations of predictions, and of the maps that are kept."""
@@ -144,6 +149,7 @@ def _comparison(setup: Setup) -> Iterator[Work]:
             yield Work(
                 step, f"{evaluation}, last {blocks} blocks", backbone, size, settings.iterations, settings.batch_size,
                 blocks, len(fit_on), mapped=entries if now else 0, of_blocks=now - frozen, predicted=judged,
+                renewing=profile.renewing_batches,
             )  # fmt: skip
             frozen = now
     if asked.range_test:
@@ -198,7 +204,7 @@ def _trained(
 ) -> Work:
     return Work(
         step, what, settings.backbone, profile.image_size, settings.iterations, settings.batch_size, fitted=fitted,
-        predicted=predicted, saves=saves,
+        predicted=predicted, saves=saves, renewing=profile.renewing_batches,
     )  # fmt: skip
 
 
