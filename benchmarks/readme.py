@@ -49,6 +49,9 @@ ROWS = {
     "confound.mean_colour.balanced_accuracy": "shortcut baseline: mean colour, mean sensitivity, %",
 }
 
+BLOCKS = ("last_1", "last_2", "last_3", "last_4", "whole")
+"""What Table 3 fine-tunes."""
+
 ELSEWHERE = (
     "all patients cross-validated", "the same, ", "lineage correct", "error on testing cells", "shortcut baseline",
     "mean sensitivity", "myeloid blasts", "B-lymphoblasts",
@@ -97,6 +100,43 @@ def _cost(about: dict) -> str:
     """Processor time of the run, where it was recorded."""
     spent = sum(one["processor_seconds"] for one in about.get("costs", []))
     return f", {spent:,.0f} s of processor time," if spent else ""
+
+
+def seeds() -> str:
+    """The synthetic cohort under several seeds, and Table 3's whole networks beside the baseline, in Markdown."""
+    found = json.loads((MEASURED / "seeds.json").read_text(encoding="utf-8"))
+    spent = found["processor seconds"]
+    told = ", ".join(f"{seconds:,.0f} s (seed {seed})" for seed, seconds in spent.items())
+    lines = [
+        f"Last begun {found['begun']}; processor time {told}.",
+        "",
+        f"| | aim | mean | {' | '.join(f'seed {seed} (95% interval over patients)' for seed in spent)} |",
+        "|---|---|---|" + "---|" * len(spent),
+    ]
+    for one in found["values"].values():
+        digits = 1 if one["label"].endswith("%") else 2
+        cells = [
+            f"{seed['reproduced']:.{digits}f}"
+            + ("" if seed["ci_low"] is None else f" ({seed['ci_low']:.{digits}f} to {seed['ci_high']:.{digits}f})")
+            for seed in one["seeds"].values()
+        ]
+        lines.append(f"| {one['label']} | {one['aim']} | {one['mean']:.{digits}f} | {' | '.join(cells)} |")
+    third = found["table 3"]
+    networks = sorted({name.split(".")[1] for name in third if "." in name})
+    columns = [*(f"hold_out.{{}}.{n}" for n in BLOCKS), *(f"five_folds.{{}}.{n}" for n in BLOCKS), "hold_out.{}.testing"]
+    lines += [
+        "",
+        "Table 3, accuracy in %, means over these seeds; the last column is the whole network on testing cells, where the "
+        f"colour-and-size baseline has {third['baseline, testing']['mean']:.1f}:",
+        "",
+        "| network, miniature | hold-out: last 1 | last 2 | last 3 | last 4 | whole | folds: last 1 | last 2 | last 3 | last 4 "
+        "| whole | testing |",
+        "|---|" + "---|" * len(columns),
+    ]
+    for name in networks:
+        means = [f"{third[column.format(name)]['mean']:.1f}" for column in columns]
+        lines.append(f"| {name} | {' | '.join(means)} |")
+    return "\n".join(lines)
 
 
 def speed() -> str:
@@ -229,6 +269,7 @@ def _replace(file: Path, name: str, write: Callable[[str], str]) -> str:
 def main(runs: list[Path]) -> None:
     """Replace what is between the markers."""
     every = _replace(RESULTS, "results", lambda before: results(before, runs))
+    _replace(RESULTS, "seeds", lambda _: seeds())
     own = [part for part in re.split(r"\n+(?=### )", every) if part.startswith(IN_README)]
     short = [line for part in own for line in part.splitlines() if not any(name in line for name in ELSEWHERE)]
     _replace(README, "results", lambda before: "\n".join(short) or before)

@@ -63,6 +63,12 @@ def test_diagnose_and_report_say_what_is_missing(alnet, tmp_path):
     assert result.exit_code == 1 and "is not a run directory" in result.stderr
 
 
+@pytest.mark.parametrize("empty", [("", "--model", "run"), ("smear", "--model", " ")])
+def test_diagnose_takes_no_current_folder_for_a_name_that_is_empty(alnet, empty):
+    refused = alnet("diagnose", *empty)
+    assert refused.exit_code == 2 and "name is empty" in refused.stderr
+
+
 def test_reproduce_refuses_an_unknown_profile(alnet, tmp_path):
     result = alnet("reproduce", "--profile", "fast", "--run-dir", tmp_path / "run")
     assert result.exit_code == 1 and "smoke" in result.stderr

@@ -24,6 +24,24 @@ Rehearse = Annotated[
 ]
 
 
+def folder_named(text: str) -> Path:
+    """Read a folder's path.
+
+    Parameters
+    ----------
+    text : str
+        As given.
+
+    Raises
+    ------
+    typer.BadParameter
+        It is empty, as a shell's variable that is not set; a path would make the current folder of it.
+    """
+    if not text.strip():
+        raise typer.BadParameter("the folder's name is empty")
+    return Path(text)
+
+
 def rehearsed(profile: str, rehearse: bool) -> str:
     """Name the profile that is meant.
 

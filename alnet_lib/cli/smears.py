@@ -8,12 +8,17 @@ from typing import Annotated
 
 import typer
 
+from alnet_lib.cli.options import folder_named
 from alnet_lib.cli.printing import fail, print_frame
 
 
 def diagnose(
-    folder: Annotated[Path, typer.Argument(help="Folder with the cell images of one smear.")],
-    model: Annotated[Path, typer.Option(help="Run directory that holds models/.")],
+    folder: Annotated[
+        Path, typer.Argument(parser=folder_named, metavar="FOLDER", help="Folder with the cell images of one smear.")
+    ],
+    model: Annotated[
+        Path, typer.Option(parser=folder_named, metavar="FOLDER", help="Run directory that holds models/.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
     few: Annotated[bool, typer.Option("--few", help="Also a verdict on fewer than five cells.")] = False,
     anyway: Annotated[
