@@ -123,14 +123,17 @@ def seeds() -> str:
         lines.append(f"| {one['label']} | {one['aim']} | {one['mean']:.{digits}f} | {' | '.join(cells)} |")
     third = found["table 3"]
     networks = sorted({name.split(".")[1] for name in third if "." in name})
-    columns = [*(f"hold_out.{{}}.{n}" for n in BLOCKS), *(f"five_folds.{{}}.{n}" for n in BLOCKS), "hold_out.{}.testing"]
+    columns = [f"{how}.{{}}.{blocks}" for how in ("hold_out", "five_folds") for blocks in BLOCKS]
+    columns.append("hold_out.{}.testing")
+    baseline = f"{third['baseline, testing']['mean']:.1f}"
+    heads = [f"{how}: {BLOCKS[0]}".replace("_", " ") for how in ("hold-out", "folds")]
+    others = " | ".join(BLOCKS[1:]).replace("_", " ")
     lines += [
         "",
-        "Table 3, accuracy in %, means over these seeds; the last column is the whole network on testing cells, where the "
-        f"colour-and-size baseline has {third['baseline, testing']['mean']:.1f}:",
+        "Table 3, accuracy in %, means over these seeds; the last column is the whole network on testing cells, where "
+        f"the colour-and-size baseline has {baseline}:",
         "",
-        "| network, miniature | hold-out: last 1 | last 2 | last 3 | last 4 | whole | folds: last 1 | last 2 | last 3 | last 4 "
-        "| whole | testing |",
+        f"| miniature of | {heads[0]} | {others} | {heads[1]} | {others} | testing |",
         "|---|" + "---|" * len(columns),
     ]
     for name in networks:
