@@ -11,7 +11,7 @@ from alnet_lib.core.profile import HOLD_OUT, HOLD_OUT_BY_PATIENT
 from alnet_lib.core.vocabulary import LABELS
 from alnet_lib.experiments import classical
 from alnet_lib.experiments.backbone_comparison import BLOCK_NAMES, WHOLE
-from alnet_lib.networks.architectures import in_the_paper, title
+from alnet_lib.networks.architectures import in_the_paper, stand_ins, title
 from alnet_lib.paper import printed
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import classification
@@ -108,15 +108,15 @@ def table_3(rows: pd.DataFrame | Unavailable) -> Result | Unavailable:
     -------
     Result or Unavailable
         Frame: index evaluation and backbone as printed; accuracies in %, `training minutes`, `classification seconds`.
-        Facts: `trainings`, and `notes` on memory, empty where there was enough. Unavailable where no network was
-        trained.
+        Facts: `trainings`, and `notes` on miniatures and on memory, empty where there is nothing to tell. Unavailable
+        where no network was trained.
     """
     if isinstance(rows, Unavailable) or rows.empty:
         return Unavailable(_TOO_FEW)
     table = _table_3(rows)
     names = TABLE_3_ROWS | {name: title(name) for name in rows["backbone"].unique()}
     shown = table.rename(index=names).rename(columns=lambda name: name.replace("_", " "))
-    facts = {"trainings": len(rows), "notes": _noted(rows)}
+    facts = {"trainings": len(rows), "notes": stand_ins(rows["backbone"]) + _noted(rows)}
     return Result(shown, _table_3_values(table, _intervals(rows)), facts)
 
 
@@ -243,7 +243,7 @@ def table_12(rows: pd.DataFrame | Unavailable, classics: pd.DataFrame | Unavaila
     -------
     Result or Unavailable
         Frame: index network or classifier; `accuracy, paper`, `validation_accuracy` (by image, as printed),
-        `testing_accuracy` in %, and the columns of `Interval.columns` for the latter.
+        `testing_accuracy` in %, and the columns of `Interval.columns` for the latter. Facts: `notes` on miniatures.
     """
     if isinstance(rows, Unavailable) or rows.empty:
         return Unavailable("no network could be trained for the six classes")
@@ -264,7 +264,8 @@ def table_12(rows: pd.DataFrame | Unavailable, classics: pd.DataFrame | Unavaila
         lines |= {name: _line(accuracy) for name, accuracy in own.items()}
         values += [Value.of(f"table_12.{name}.accuracy", accuracy) for name, accuracy in own.items()]
     frame = pd.DataFrame({"accuracy, paper": paper}).join(pd.DataFrame.from_dict(lines, orient="index"))
-    return Result(frame.set_axis([titles.get(name) or title(name) for name in frame.index], axis=0), tuple(values))
+    shown = frame.set_axis([titles.get(name) or title(name) for name in frame.index], axis=0)
+    return Result(shown, tuple(values), {"notes": stand_ins(rows["backbone"])})
 
 
 def _line(accuracy: Interval) -> dict[str, object]:

@@ -358,10 +358,11 @@ def table_5(setup: Setup, networks: Mapping[str, Trained | Unavailable]) -> Resu
         Frame: index backbone; `training`, `testing` (%), the columns of `Interval.columns` of `testing`,
         `training_minutes`, `classification_seconds`, and the printed ones. Values: these numbers and
         `table_05.difference`, the last network's testing accuracy less the first's on the same cells. Facts:
-        `difference` (percentage points), `low`, `high`, `ci`, `patients`, `n` (testing cells). Unavailable where a
-        network was not trained, or without a testing blast.
+        `difference` (percentage points), `low`, `high`, `ci`, `patients`, `n` (testing cells), `notes` on miniatures.
+        Unavailable where a network was not trained, or without a testing blast.
     """
     from alnet_lib.experiments.datasets import fit_and_validation, labelled
+    from alnet_lib.networks.architectures import stand_ins
 
     rows: dict[str, dict[str, Any]] = {}
     values, right = [], []
@@ -386,6 +387,7 @@ def table_5(setup: Setup, networks: Mapping[str, Trained | Unavailable]) -> Resu
     gain = intervals.difference(right[0], tested, right[-1])
     values.append(Value.of("table_05.difference", gain, "percentage points"))
     facts = gain.columns() | {"difference": 100 * gain.estimate, "ci": gain.text(), "n": len(tested)}
+    facts["notes"] = stand_ins([setup.profile.table_5_backbone, setup.profile.module_2.backbone])
     frame = pd.DataFrame.from_dict(rows, orient="index")
     return Result(frame.join(printed.table("05").add_suffix(", paper")), tuple(values), facts)
 

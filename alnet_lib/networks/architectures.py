@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -211,3 +211,23 @@ def in_the_paper(name: str) -> str:
     """
     known = ARCHITECTURES.get(name)
     return (known.miniature_of if known else "") or name
+
+
+def stand_ins(names: Sequence[str]) -> str:
+    """Say for a caption which networks stand for those of the paper.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Keys of ARCHITECTURES, or models of timm.
+
+    Returns
+    -------
+    str
+        A sentence that begins with a space; empty where no name is that of a miniature.
+    """
+    small = dict.fromkeys(name for name in names if in_the_paper(name) != name)
+    if not small:
+        return ""
+    pairs = [f"{title(name)} for {title(in_the_paper(name))}" for name in small]
+    return f" This run trains small networks of the families that the paper has: {', '.join(pairs)}."

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from alnet_lib.networks import activations, building, storage
-from alnet_lib.networks.architectures import ARCHITECTURES, in_the_paper, title
+from alnet_lib.networks.architectures import ARCHITECTURES, in_the_paper, stand_ins, title
 
 MINIATURES = [name for name, known in ARCHITECTURES.items() if known.miniature_of]
 CLASSES = tuple("abcdef")
@@ -64,3 +64,9 @@ def test_the_papers_map_has_a_counterpart_in_a_miniature():
         networks = {name: building.build(name, CLASSES, 32) for name in ("vgg16", "vgg16_miniature")}
     address = {name: activations.papers_map(network) for name, network in networks.items()}
     assert address == {"vgg16": (3, 1, 202), "vgg16_miniature": (3, 1, 202 * 64 // 256)}
+
+
+def test_a_caption_says_what_stands_for_the_networks_of_the_paper():
+    assert stand_ins(["vgg16", "squeezenet1_1", "vit_tiny_patch16_224"]) == ""
+    told = stand_ins(["vgg16_miniature", "vgg16", "vgg16_miniature", "senet_miniature"])
+    assert told.endswith(": VGG16, miniature for VGG16, SENet, miniature for SENet154.")
