@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -138,6 +139,11 @@ class CrossFitting(Settings):
     module_2: Training = Field(description="module 2 in each fold")
 
 
+def start_name(start: str) -> str:
+    """Name a start as tables do: of a file its name without folder and ending, else as the profile has it."""
+    return Path(start).stem if start.endswith(".safetensors") else start
+
+
 class FrozenStart(Settings):
     """A network and its start, judged without any training of its blocks."""
 
@@ -157,6 +163,13 @@ class Transfer(Settings):
     folds: int = Field(5, ge=2, description="of the cross-validation by patient; fewer where patients are few")
     repeats: int = Field(3, ge=1, description="deals of the patients into folds, and trainings")
     fine_tuned: Training | None = Field(None, description="a network fine-tuned in each fold; none leaves it out")
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Transfer:
+        names = Counter((one.network, start_name(one.start)) for one in self.starts)
+        if twice := [f"{start} of {network}" for (network, start), count in names.items() if count > 1]:
+            raise ValueError(f"starts have the same name in tables: {', '.join(twice)}; rename a file")
+        return self
 
 
 class LearnedVote(Settings):

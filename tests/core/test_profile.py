@@ -2,7 +2,7 @@
 
 import pytest
 
-from alnet_lib.core.profile import HOLD_OUT, HOLD_OUT_BY_PATIENT, LearnedVote, Profile, ProfileError
+from alnet_lib.core.profile import HOLD_OUT, HOLD_OUT_BY_PATIENT, LearnedVote, Profile, ProfileError, Transfer
 from alnet_lib.core.resources import PROFILES_DIR
 
 
@@ -78,3 +78,10 @@ def test_every_network_that_a_profile_trains_is_named_once():
     assert Profile.load("paper").networks == ["vgg16", "vgg19", "resnet101", "densenet121", "senet154"]
     assert "squeezenet1_1" in Profile.load("quick", "jhu_apl").networks
     assert "squeezenet1_1" not in Profile.load("quick").networks
+
+
+def test_starts_that_tables_could_not_tell_apart_are_refused():
+    files = [{"network": "vgg16", "start": f"{folder}/mine.safetensors"} for folder in ("a", "b")]
+    with pytest.raises(ValueError, match="same name in tables: mine of vgg16; rename a file"):
+        Transfer(starts=files)
+    assert len(Transfer(starts=[files[0], {"network": "vgg19", "start": "b/mine.safetensors"}]).starts) == 2

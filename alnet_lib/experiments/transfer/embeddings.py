@@ -15,6 +15,7 @@ from alnet_lib.core.code import code_hash
 from alnet_lib.core.files import atomic_path, sha256
 from alnet_lib.core.integrity.reading import kept
 from alnet_lib.core.outcomes import Unavailable
+from alnet_lib.core.profile import start_name
 from alnet_lib.diagnosis.tasks import SIX_CLASSES
 from alnet_lib.experiments.preparation import Setup, begin
 from alnet_lib.experiments.transfer import patients
@@ -122,19 +123,14 @@ def pretrained(start: FrozenStart) -> bool:
     return start.start != starts.RANDOM
 
 
-def named(start: str) -> str:
-    """A start's name in tables: of a file its name without folder and ending, else as the profile has it."""
-    return Path(start).stem if start.endswith(".safetensors") else start
-
-
 def title(start: FrozenStart) -> str:
     """For example `VGG16, cells`."""
-    return f"{architectures.title(start.network)}, {named(start.start)}"
+    return f"{architectures.title(start.network)}, {start_name(start.start)}"
 
 
 def key(start: FrozenStart) -> str:
     """Name a start in the keys of values: `vgg16_cells`."""
-    return re.sub(r"[^a-z0-9]+", "_", f"{start.network}_{named(start.start)}".lower()).strip("_")
+    return re.sub(r"[^a-z0-9]+", "_", f"{start.network}_{start_name(start.start)}".lower()).strip("_")
 
 
 def seen(setup: Setup, images: Callable[[int, float], CellImages]) -> Setup | Unavailable:

@@ -11,10 +11,10 @@ import pandas as pd
 from alnet_lib.core.code import code_hash
 from alnet_lib.core.files import atomic_path, sha256
 from alnet_lib.core.integrity.reading import kept
+from alnet_lib.core.profile import start_name
 from alnet_lib.diagnosis.tasks import ModuleSpec
 from alnet_lib.experiments import module_training
 from alnet_lib.experiments.attention_vote import FLOOR
-from alnet_lib.experiments.transfer.embeddings import named
 from alnet_lib.experiments.transfer.patients import DISCOVERY, Fold, known
 from alnet_lib.networks import architectures
 from alnet_lib.networks.starts import start as starts
@@ -62,7 +62,7 @@ class FineTuned:
     @property
     def note(self) -> str:
         """Which network it is, in a sentence."""
-        name, start = architectures.title(self.settings.backbone), named(self.start)
+        name, start = architectures.title(self.settings.backbone), start_name(self.start)
         return f"Fine-tuned is {name} from the start {start}, {self.settings.iterations:,} iterations a fold."
 
     @property

@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 from alnet_lib.core.outcomes import Unavailable, if_available
+from alnet_lib.core.profile import start_name
 from alnet_lib.diagnosis.tasks import SIX_CLASSES
 from alnet_lib.experiments import classical
 from alnet_lib.experiments.datasets import labelled
@@ -111,7 +112,7 @@ def judged(setup: Setup) -> Result | Unavailable:
                 value = of(frame)
                 about: dict[str, Any] = {
                     "network": architectures.title(start.network),
-                    "start": embeddings.named(start.start),
+                    "start": start_name(start.start),
                 }
                 about |= {"classifier": classifier, "measure": measure, "value": 100 * value.estimate}
                 rows.append(about | value.columns() | {"images": len(test)})
