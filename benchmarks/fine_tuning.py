@@ -141,7 +141,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder of the cohort's original download")
     parser.add_argument("--cohort", default="jhu_apl")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2])
     parser.add_argument(
         "--run", type=Path, nargs="*", default=[], help="finished runs: what they have fine-tuned counts"
     )
