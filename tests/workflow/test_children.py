@@ -16,7 +16,7 @@ from alnet_lib.workflow.reproduce import RunBusy, reproduce
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no process groups")
 
 TREE = """
-import os, pathlib, subprocess, sys, time
+import os, pathlib, signal, subprocess, sys, time
 from alnet_lib.workflow import children
 run, pids, level, root = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 (pids / f"{level}").write_text(str(os.getpid()))
@@ -28,6 +28,8 @@ if level == 3:
     (pids / "worker").write_text(str(worker.pid))
     time.sleep(120)
 elif level == 0 and root == "reproduce":
+    # A shell has what it starts in the background ignore interrupts, these tests as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from alnet_lib.workflow import reproduce
     reproduce._run(command, run, grace=0)
 else:
