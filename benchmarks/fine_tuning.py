@@ -3,7 +3,7 @@
 APL against AML by patient, with the protocol of notebook 05 and the deal into folds that a run has: in each fold the
 network of the profile is fine-tuned on the cells of the other folds' patients, and once on all but the external ones. A
 seed changes the draws of the training alone. For each seed the AUC over patients, folds pooled, with its interval; the
-AUC of each fold; that on external patients; and the same for the mean of the seeds' log-odds. What is trained is kept
+mean over folds; that on external patients; and the same for the mean of the seeds' log-odds. What is trained is kept
 in `--work`, so that a killed measurement goes on; what a finished run has trained need not be trained again.
 Writes benchmarks/results/fine_tuning.json.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -23,26 +23,16 @@ import numpy as np
 import pandas as pd
 import starts
 import torch
-from sklearn.metrics import roc_auc_score
 
 from alnet_lib.cohorts import building
 from alnet_lib.core.files import plain, write_json
-from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.profile import Profile
-from alnet_lib.experiments.datasets import CellImages
-from alnet_lib.experiments.preparation import Setup
-from alnet_lib.experiments.transfer import embeddings, patients
+from alnet_lib.experiments.transfer import cross_validation, patients
 from alnet_lib.experiments.transfer.fine_tuning import CLASSES, FineTuned
-from alnet_lib.imaging.pixels import pixel_array
-from alnet_lib.statistics.auc import auc
+from alnet_lib.experiments.transfer.patients import DISCOVERY
 from alnet_lib.training.data import Images
 
 RESULTS = Path(__file__).parent / "results" / "fine_tuning.json"
-
-
-def silent(*_: object, **__: object) -> Any:
-    """No progress line."""
-    return lambda *_: None
 
 
 class ImmatureAlone(FineTuned):
@@ -54,37 +44,14 @@ class ImmatureAlone(FineTuned):
         return replace(images.take(images.labels < len(CLASSES)), classes=CLASSES)
 
 
-def by_patient(cells: pd.DataFrame, log_odds: np.ndarray, fold: patients.Fold) -> pd.DataFrame:
-    """Mean log-odds of each patient that a fold judges."""
-    judged = cells[fold.judged].assign(score=log_odds[fold.judged], fold=fold.name)
-    how = {"apl": "first", "score": "mean", "fold": "first"}
-    return judged.groupby("patient_id", sort=True).agg(how).reset_index()
-
-
-def area(people: pd.DataFrame) -> dict[str, Any]:
-    """AUC over patients, with its interval."""
-    rows = people.assign(smear_id=people["patient_id"])
-    return starts.ends(auc(people["apl"].astype(bool), people["score"], rows))
-
-
-def of_run(run: Path, cells: pd.DataFrame, folds: list[patients.Fold]) -> dict[str, pd.DataFrame]:
+def of_run(run: Path, cells: pd.DataFrame) -> Callable[[patients.Fold], dict[str, np.ndarray]]:
     """What a finished run has fine-tuned; a picture that it left out, since it is there twice, has no score."""
-    files = {fold.name: pd.read_parquet(run / "transfer" / f"{fold.name}.parquet") for fold in folds}
-    odds = {name: file.set_index("image_id")["log_odds"].reindex(cells["image_id"]) for name, file in files.items()}
-    return {fold.name: by_patient(cells, odds[fold.name].to_numpy(float), fold) for fold in folds}
 
+    def log_odds(fold: patients.Fold) -> dict[str, np.ndarray]:
+        file = pd.read_parquet(run / "transfer" / f"{fold.name}.parquet").set_index("image_id")
+        return {FineTuned.key: file["log_odds"].reindex(cells["image_id"]).to_numpy(float)}
 
-def summary(scored: dict[str, pd.DataFrame]) -> dict[str, Any]:
-    """One seed, or the mean of all: pooled, by fold, external."""
-    folds = [people for name, people in scored.items() if name != "discovery"]
-    areas = [float(roc_auc_score(people["apl"].astype(bool), people["score"])) for people in folds]
-    found = {
-        "cross-validated": area(pd.concat(folds, ignore_index=True)),
-        "folds": areas,
-        "mean of folds": float(np.mean(areas)),
-        "SD of folds": float(np.std(areas, ddof=1)),
-    }
-    return found | ({"external": area(scored["discovery"])} if "discovery" in scored else {})
+    return log_odds
 
 
 def main(data: str, cohort: str, seeds: list[int], runs: list[Path], work: Path, out: Path, immature: bool) -> None:
@@ -96,45 +63,31 @@ def main(data: str, cohort: str, seeds: list[int], runs: list[Path], work: Path,
         raise SystemExit(f"the profile `quick` fine-tunes nothing on {cohort}")
     found = building.read(cohort, data, seed=profile.seed)
     cells = patients.voting(found.manifest)
-    deals = patients.deal(cells, profile, folds=profile.transfer.folds, repeats=profile.transfer.repeats)
-    if isinstance(deals, Unavailable):
-        raise SystemExit(deals.reason)
-    later = patients.discovery(cells)
-    folds = [fold for fold in deals if fold.repeat == 1] + ([later] if later else [])
-
-    def images(size: int, crop: float) -> CellImages:
-        pixels = pixel_array(
-            found.files, found.crops, size, crop=crop, cache=work / "pixels", content_hash=found.content_hash,
-            allow_truncated=profile.allow_truncated,
-        )  # fmt: skip
-        return CellImages(found.manifest, pixels, found.content_hash)
-
-    nothing = CellImages(found.manifest, np.empty((len(found.manifest), 0, 0, 3), np.uint8), found.content_hash)
+    folds = [fold for fold in starts.folds_of(cells, profile, profile.transfer) if fold.repeat in (DISCOVERY, 1)]
     kind, suffix = (ImmatureAlone, "-immature") if immature else (FineTuned, "")
-    scored, spent = dict[int, dict[str, pd.DataFrame]](), dict[str, float]()
+    ways, spent = dict[str, Callable[[patients.Fold], Any]](), dict[str, float]()
     for run in runs:
-        seed = json.loads((run / "results.json").read_text(encoding="utf-8"))["provenance"]["seed"]
-        scored[seed] = of_run(run, cells, folds)
-    for seed in seeds:
+        about = json.loads((run / "results.json").read_text(encoding="utf-8"))["provenance"]
+        ways[str(about["seed"])] = of_run(run, cells)
+    for seed in map(str, seeds):
         folder = work / f"seed-{seed}{suffix}"
         folder.mkdir(parents=True, exist_ok=True)
-        own = profile.model_copy(update={"seed": seed})
-        seen = embeddings.seen(Setup(nothing, own, folder, "cpu", silent), images)
-        tuned, began = kind(seen, cells, settings), time.process_time()
-        scored[seed] = {fold.name: by_patient(cells, tuned(fold)["fine_tuned"], fold) for fold in folds}
-        spent[str(seed)] = round(time.process_time() - began, 1)
-    mean = {
-        name: people.assign(score=np.mean([one[name]["score"] for one in scored.values()], axis=0))
-        for name, people in next(iter(scored.values())).items()
-    }
+        own = profile.model_copy(update={"seed": int(seed)})
+        ways[seed] = kind(starts.pictured(found, own, folder, work / "pixels"), cells, settings)
+    rows = pd.DataFrame()
+    for seed, way in ways.items():
+        with starts.timed(spent, seed):
+            judged = cross_validation.judge(cells, folds, [way])
+        rows = (judged if rows.empty else rows).assign(**{seed: judged[FineTuned.key]})
+    rows["mean"] = rows[list(ways)].mean(axis=1)
     about = {
         "date": date.today().isoformat(), "system": platform.system(), "torch": torch.__version__, "cohort": cohort,
         "network": settings.backbone, "start": profile.start_of(settings.backbone), "iterations": settings.iterations,
         "other cell types teach": not immature, "image size": profile.transfer.image_size, "cells": len(cells),
         "patients": int(cells["patient_id"].nunique()), "processor seconds of training, where it was not kept": spent,
     }  # fmt: skip
-    judged = {str(seed): summary(one) for seed, one in scored.items()}
-    write_json(out, plain(about | {"seeds": judged, "mean of the seeds' log-odds": summary(mean)}))
+    by_seed = {seed: starts.areas(rows, seed) for seed in ways}
+    write_json(out, plain(about | {"seeds": by_seed, "mean of the seeds' log-odds": starts.areas(rows, "mean")}))
 
 
 if __name__ == "__main__":

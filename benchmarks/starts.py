@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import sklearn
 import torch
 
 from alnet_lib.cohorts import building
+from alnet_lib.cohorts.manifest import Cohort
 from alnet_lib.core.files import plain, write_json
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.profile import FrozenStart, Profile, Transfer
@@ -51,6 +53,32 @@ def start(text: str) -> FrozenStart:
     return FrozenStart(network=network, start=name)
 
 
+def pictured(found: Cohort, profile: Profile, folder: Path, cache: Path | None = None) -> Setup:
+    """The set-up of the protocol of notebook 05 on a cohort's pictures, which are kept in `cache`."""
+    silent: Callable[..., Any] = lambda *_: lambda *_: None  # noqa: E731
+
+    def images(size: int, crop: float) -> CellImages:
+        pixels = pixel_array(
+            found.files, found.crops, size, crop=crop, cache=cache or folder / "pixels",
+            content_hash=found.content_hash, allow_truncated=profile.allow_truncated,
+        )  # fmt: skip
+        return CellImages(found.manifest, pixels, found.content_hash)
+
+    empty = CellImages(found.manifest, np.empty((len(found.manifest), 0, 0, 3), np.uint8), found.content_hash)
+    setup = embeddings.seen(Setup(empty, profile, folder, "cpu", silent), images)
+    assert not isinstance(setup, Unavailable)
+    return setup
+
+
+def folds_of(cells: pd.DataFrame, profile: Profile, settings: Transfer) -> list[patients.Fold]:
+    """The external patients, where there are any, and the deals into folds."""
+    deals = patients.deal(cells, profile, folds=settings.folds, repeats=settings.repeats)
+    if isinstance(deals, Unavailable):
+        raise SystemExit(deals.reason)
+    later = patients.discovery(cells)
+    return ([later] if later else []) + deals
+
+
 def prepared(cohort: str, data: str, transfer: Transfer, folder: Path) -> tuple[Setup, Any]:
     """Read or draw a cohort; keep the cells that vote for APL or AML, with pictures and handcrafted features."""
     profile = Profile.load("quick", cohort).model_copy(update={"transfer": transfer})
@@ -60,18 +88,7 @@ def prepared(cohort: str, data: str, transfer: Transfer, folder: Path) -> tuple[
         found = building.read(cohort, data, seed=profile.seed)
     rows = patients.voting(found.manifest)["row"].to_numpy()
     found = replace(found, manifest=found.manifest.iloc[rows].reset_index(drop=True))
-    silent: Callable[..., Any] = lambda *_: lambda *_: None  # noqa: E731
-
-    def images(size: int, crop: float) -> CellImages:
-        pixels = pixel_array(
-            found.files, found.crops, size, crop=crop, cache=folder / "pixels", content_hash=found.content_hash,
-            allow_truncated=profile.allow_truncated,
-        )  # fmt: skip
-        return CellImages(found.manifest, pixels, found.content_hash)
-
-    empty = CellImages(found.manifest, np.empty((len(rows), 0, 0, 3), np.uint8), found.content_hash)
-    setup = embeddings.seen(Setup(empty, profile, folder, "cpu", silent), images)
-    assert not isinstance(setup, Unavailable)
+    setup = pictured(found, profile, folder)
     return setup, classical.features(setup, found.files, found.crops)
 
 
@@ -91,6 +108,21 @@ def ends(found: Interval) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def areas(rows: pd.DataFrame, key: str) -> dict[str, Any]:
+    """A score's AUC over patients, cross-validated and external, and those of deals and folds."""
+    own, outside = apl_transfer.pooled(rows, key), apl_transfer.later(rows, key)
+    by_fold, by_deal = apl_transfer.of_folds(rows, key)
+    found = {
+        "cross-validated": ends(auc(own["apl"], own[key], own)),
+        "each deal": [round(value, 4) for value in by_deal],
+        "mean of folds": round(float(np.mean(by_fold)), 4),
+        "SD of folds": round(float(np.std(by_fold, ddof=1)), 4),
+    }
+    if outside["apl"].nunique() == 2:
+        found["external"] = ends(auc(outside["apl"], outside[key], outside))
+    return found
+
+
 def difference(rows: Any, first: str, second: str) -> dict[str, Any]:
     """The first score's AUC less the second's, cross-validated and on external patients."""
     found = {}
@@ -106,11 +138,7 @@ def difference(rows: Any, first: str, second: str) -> dict[str, Any]:
 def measured(setup: Setup, features: Any) -> dict[str, Any]:
     """Judge every start, and the plain methods, on the same folds."""
     settings, cells = methods.settings_of(setup.profile), patients.voting(setup.data.manifest)
-    deals = patients.deal(cells, setup.profile, folds=settings.folds, repeats=settings.repeats)
-    if isinstance(deals, Unavailable):
-        raise SystemExit(deals.reason)
-    later, seconds = patients.discovery(cells), dict[str, float]()
-    folds, frames = ([later] if later else []) + deals, []
+    folds, frames, seconds = folds_of(cells, setup.profile, settings), [], dict[str, float]()
     titles, missing = dict[str, str](), dict[str, str]()
     for method in methods.plain(setup, cells, features):
         if method.key in PLAIN:
@@ -130,18 +158,6 @@ def measured(setup: Setup, features: Any) -> dict[str, Any]:
     rows = frames[0]
     for frame in frames[1:]:
         rows = rows.join(frame[[name for name in frame if name in titles]])
-    areas: dict[str, Any] = {}
-    for key, title in titles.items():
-        own, outside = apl_transfer.pooled(rows, key), apl_transfer.later(rows, key)
-        by_fold, by_deal = apl_transfer.of_folds(rows, key)
-        areas[title] = {
-            "cross-validated": ends(auc(own["apl"], own[key], own)),
-            "each deal": [round(value, 4) for value in by_deal],
-            "mean of folds": round(float(np.mean(by_fold)), 4),
-            "SD of folds": round(float(np.std(by_fold, ddof=1)), 4),
-        }
-        if outside["apl"].nunique() == 2:
-            areas[title]["external"] = ends(auc(outside["apl"], outside[key], outside))
     paired = {
         f"{embeddings.title(one)}, less {embeddings.title(base)}": difference(
             rows, methods.frozen_key(one), methods.frozen_key(base)
@@ -153,7 +169,8 @@ def measured(setup: Setup, features: Any) -> dict[str, Any]:
     }  # fmt: skip
     people = cells.groupby("patient_id")["apl"].first()
     about = {"APL patients": int(people.sum()), "AML patients": int((~people).sum()), "cells": len(cells)}
-    return about | {"AUC": areas, "differences": paired, "processor seconds": seconds, "left out": missing}
+    judged = {title: areas(rows, key) for key, title in titles.items()}
+    return about | {"AUC": judged, "differences": paired, "processor seconds": seconds, "left out": missing}
 
 
 def main() -> None:
