@@ -12,8 +12,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from seeds import values_of
-
 from alnet_lib import paper
 
 ROOT = Path(__file__).parent.parent
@@ -66,7 +64,7 @@ def section(run: Path) -> str:
     content = json.loads((run / "results.json").read_text(encoding="utf-8"))
     about = content["provenance"]
     cohort, seconds = about["cohort"], sum(about["seconds"].values())
-    values = values_of(content)
+    values = {value["key"]: value for item in content["items"] for value in item["values"]}
     counts = paper.coverage(paper.scorecard(content["items"], cohort["kind"]))
     verdicts = [f"{counts[name]} {name.replace('_', ' ')}" for name in VERDICTS if counts.get(name)]
     kind = {"synthetic": "synthetic, not patients", "public": "real patients"}.get(cohort["kind"], cohort["kind"])
