@@ -22,6 +22,9 @@ VERDICTS = ("agrees", "differs", "by_design", "uninformative", "unavailable")
 ROWS = {
     "text.module_1.accuracy": "module 1, accuracy on testing cells, %",
     "floor.module_1.accuracy": "colour-and-size baseline on the same classes, accuracy, %",
+    "beside.train.module_1": "module 1 on training cells, each predicted without its patient, accuracy, %",
+    "beside.train.colour_and_size": "colour-and-size baseline on the same cells and folds, accuracy, %",
+    "beside.train.difference": "module 1 less the baseline on them, percentage points",
     "text.module_2.accuracy": "module 2, accuracy on testing cells, %",
     "text.table_09a.accuracy": "smears classified correctly by module 1 (Table 9A), %",
     "text.table_09b.accuracy": "lineage correct among smears predicted as non-APL leukaemia (Table 9B), %",

@@ -12,6 +12,7 @@ from alnet_lib.core.integrity import index
 from alnet_lib.core.integrity.reading import Damaged
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.profile import Classical
+from alnet_lib.diagnosis.tasks import MODULE_1
 from alnet_lib.experiments import classical, colour_and_size
 from alnet_lib.experiments.datasets import COLOUR_BINS, described
 
@@ -184,3 +185,44 @@ def test_a_support_vector_machine_of_many_cells_is_linear_and_says_so(cells, mon
     assert method.settings.endswith("k 8, linear kernel (more than 100 training cells)")
     method.fitted = classical.search("SVM", values[::4], labels[::4], groups[::4], selected=(8,), folds=3, seed=1)
     assert "linear" not in method.settings
+
+
+def test_module_1_stands_beside_colour_and_size_on_the_same_unseen_patients(setup, features):
+    manifest = setup.data.manifest
+    right = pd.get_dummies(MODULE_1.reference(manifest)).reindex(columns=MODULE_1.classes, fill_value=0).astype(float)
+    cells = manifest.assign(**dict(zip(MODULE_1.columns, right.to_numpy().T, strict=True)))
+    training = cells[cells["split"].eq("train")]
+    crossed = training.assign(fold=1 + training["patient_id"].str.endswith("p1"))
+    # One patient's lymphocytes are taken for monocytes by module 1: 4 of the training cells a smear.
+    wrong = crossed["patient_id"].eq("lymphocyte-p1").to_numpy()
+    crossed.loc[wrong, MODULE_1.columns] = np.eye(5)[MODULE_1.classes.index("monocyte")]
+    found = colour_and_size.beside_module_1(setup, features, cells, crossed)
+    rows = found.frame.set_index("cells of")
+    assert rows.index.tolist() == ["training, cross-fitted", "testing", "external"]
+    assert rows["cells"].tolist() == [80, 40, 20] and rows.loc["testing", "module 1"] == 100
+    assert rows.loc["training, cross-fitted", "module 1"] == pytest.approx(100 * (1 - wrong.mean()))
+    assert rows["difference"].to_numpy() == pytest.approx(rows["module 1"] - rows["colour and size"])
+    assert [value.key for value in found.values][2::3] == [
+        f"beside.{s}.difference" for s in ("train", "test", "external")
+    ]
+    assert found.facts["whose"] == "training, cross-fitted" and "over 15 patients" in found.facts["ci"]
+    alone = colour_and_size.beside_module_1(setup, features, cells, Unavailable("none"))
+    assert alone.frame["cells of"].tolist() == ["testing", "external"]
+    assert isinstance(colour_and_size.beside_module_1(setup, features, manifest, crossed), Unavailable)
+
+
+def test_the_baseline_of_a_fold_has_not_seen_its_patients(setup, features, monkeypatch):
+    cells = setup.data.manifest.assign(**dict.fromkeys(MODULE_1.columns, 0.2))
+    training = cells[cells["split"].eq("train")]
+    odd = training["patient_id"].str.endswith("p1")
+    judged, fit = [], colour_and_size.ColourAndSize.fit
+
+    def noted(self, fitted_on, classes):
+        judged.append(set(fitted_on["patient_id"]))
+        fit(self, fitted_on, classes)
+
+    monkeypatch.setattr(colour_and_size.ColourAndSize, "fit", noted)
+    colour_and_size.beside_module_1(setup, features, cells, training.assign(fold=1 + odd))
+    everyone = set(training["patient_id"])
+    assert judged[:2] == [everyone - set(training["patient_id"][~odd]), everyone - set(training["patient_id"][odd])]
+    assert judged[2:] == [everyone, everyone]
