@@ -3,9 +3,10 @@
 APL against AML by patient, with the protocol of notebook 05 and the deal into folds that a run has: in each fold the
 network of the profile is fine-tuned on the cells of the other folds' patients, and once on all but the external ones. A
 seed changes the draws of the training alone. For each seed the AUC over patients, folds pooled, with its interval; the
-mean over folds; that on external patients; and the same for the mean of the seeds' log-odds. What is trained is kept
-in `--work`, so that a killed measurement goes on; what a finished run has trained need not be trained again.
-Writes benchmarks/results/fine_tuning.json.
+mean over folds; that on external patients; and the same for the mean of the seeds' log-odds. `--immature 1` trains
+under seed 1 on the immature cells alone as well, and gives the difference on the same patients: what the other cell
+types add. What is trained is kept in `--work`, so that a killed measurement goes on; what a finished run has trained
+need not be trained again. Writes benchmarks/results/fine_tuning.json.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ from alnet_lib.training.data import Images
 RESULTS = Path(__file__).parent / "results" / "fine_tuning.json"
 
 
+ALONE = ", immature cells alone"
+
+
 class ImmatureAlone(FineTuned):
     """No other cell type teaches."""
 
@@ -54,40 +58,47 @@ def of_run(run: Path, cells: pd.DataFrame) -> Callable[[patients.Fold], dict[str
     return log_odds
 
 
-def main(data: str, cohort: str, seeds: list[int], runs: list[Path], work: Path, out: Path, immature: bool) -> None:
+def main(given: argparse.Namespace) -> None:
     """Fine-tune under each seed, take what runs have fine-tuned, judge, write the results."""
     torch.set_num_threads(1)
+    cohort, data, work = given.cohort, given.data, given.work
     profile = Profile.load("quick", cohort)
-    settings = profile.transfer and profile.transfer.fine_tuned
-    if not settings:
+    transfer = profile.transfer
+    if not (transfer and (settings := transfer.fine_tuned)):
         raise SystemExit(f"the profile `quick` fine-tunes nothing on {cohort}")
     found = building.read(cohort, data, seed=profile.seed)
     cells = patients.voting(found.manifest)
-    folds = [fold for fold in starts.folds_of(cells, profile, profile.transfer) if fold.repeat in (DISCOVERY, 1)]
-    kind, suffix = (ImmatureAlone, "-immature") if immature else (FineTuned, "")
+    folds = [fold for fold in starts.folds_of(cells, profile, transfer) if fold.repeat in (DISCOVERY, 1)]
     ways, spent = dict[str, Callable[[patients.Fold], Any]](), dict[str, float]()
-    for run in runs:
+    for run in given.run:
         about = json.loads((run / "results.json").read_text(encoding="utf-8"))["provenance"]
         ways[str(about["seed"])] = of_run(run, cells)
-    for seed in map(str, seeds):
+    trained = [(str(seed), seed, FineTuned, "") for seed in given.seeds]
+    trained += [(f"{seed}{ALONE}", seed, ImmatureAlone, "-immature") for seed in given.immature]
+    for name, seed, kind, suffix in trained:
         folder = work / f"seed-{seed}{suffix}"
         folder.mkdir(parents=True, exist_ok=True)
-        own = profile.model_copy(update={"seed": int(seed)})
-        ways[seed] = kind(starts.pictured(found, own, folder, work / "pixels"), cells, settings)
+        own = profile.model_copy(update={"seed": seed})
+        ways[name] = kind(starts.pictured(found, own, folder, work / "pixels"), cells, settings)
     rows = pd.DataFrame()
-    for seed, way in ways.items():
-        with starts.timed(spent, seed):
+    for name, way in ways.items():
+        with starts.timed(spent, name):
             judged = cross_validation.judge(cells, folds, [way])
-        rows = (judged if rows.empty else rows).assign(**{seed: judged[FineTuned.key]})
-    rows["mean"] = rows[list(ways)].mean(axis=1)
+        rows = (judged if rows.empty else rows).assign(**{name: judged[FineTuned.key]})
+    every = [name for name in ways if not name.endswith(ALONE)]
+    rows["mean"] = rows[every].mean(axis=1)
     about = {
         "date": date.today().isoformat(), "system": platform.system(), "torch": torch.__version__, "cohort": cohort,
         "network": settings.backbone, "start": profile.start_of(settings.backbone), "iterations": settings.iterations,
-        "other cell types teach": not immature, "image size": profile.transfer.image_size, "cells": len(cells),
-        "patients": int(cells["patient_id"].nunique()), "processor seconds of training, where it was not kept": spent,
+        "image size": transfer.image_size, "cells": len(cells), "patients": int(cells["patient_id"].nunique()),
+        "processor seconds of training, where it was not kept": spent,
+        "seeds": {name: starts.areas(rows, name) for name in ways},
+        "mean of the seeds' log-odds": starts.areas(rows, "mean"),
+        "what other cell types add": {
+            str(seed): starts.difference(rows, str(seed), f"{seed}{ALONE}") for seed in given.immature
+        },
     }  # fmt: skip
-    by_seed = {seed: starts.areas(rows, seed) for seed in ways}
-    write_json(out, plain(about | {"seeds": by_seed, "mean of the seeds' log-odds": starts.areas(rows, "mean")}))
+    write_json(given.out, plain(about))
 
 
 if __name__ == "__main__":
@@ -98,8 +109,9 @@ if __name__ == "__main__":
     parser.add_argument(
         "--run", type=Path, nargs="*", default=[], help="finished runs: what they have fine-tuned counts"
     )
-    parser.add_argument("--immature", action="store_true", help="the other cell types do not teach")
+    parser.add_argument(
+        "--immature", type=int, nargs="*", default=[], help="of the seeds: trained on the immature cells alone too"
+    )
     parser.add_argument("--work", type=Path, default=Path("runs") / "fine_tuning", help="where trainings are kept")
     parser.add_argument("--out", type=Path, default=RESULTS)
-    given = parser.parse_args()
-    main(given.data, given.cohort, given.seeds, given.run, given.work, given.out, given.immature)
+    main(parser.parse_args())

@@ -105,7 +105,9 @@ class Frozen:
                     network, pixels[seen], steps=given.steps, batch=given.batch, rate=given.rate, seed=given.seed
                 )
                 print(f"{fold.name}: {len(seen)} pictures, loss {losses[0]:.1f} to {losses[-1]:.1f}", flush=True)
-            values = embeddings.Embedded(rows, {self.start: embeddings.embed(network, pixels, rows)}, {})
+            values = embeddings.Embedded(
+                rows, {self.start: embeddings.embed(network, pixels, rows, precision=self.setup.precision)}, {}
+            )
             (linear,) = methods.frozen(self.setup, self.cells, values, votes=False)
             found[key] = linear(fold)[linear.key]
         return found
