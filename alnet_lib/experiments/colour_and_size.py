@@ -91,7 +91,10 @@ def baseline(setup: Setup, features: pd.DataFrame) -> Result | Unavailable:
 
 
 def beside_module_1(
-    setup: Setup, features: pd.DataFrame, predictions: pd.DataFrame, cross_fitted: pd.DataFrame | Unavailable
+    setup: Setup,
+    features: pd.DataFrame,
+    predictions: pd.DataFrame | Unavailable,
+    cross_fitted: pd.DataFrame | Unavailable,
 ) -> Result | Unavailable:
     """Module 1 and the baseline on the same cells: of training patients, each left out in turn, testing, external.
 
@@ -105,7 +108,7 @@ def beside_module_1(
         Images: the colours are those of the pixels that the networks see.
     features : DataFrame
         Of `classical.features`.
-    predictions : DataFrame
+    predictions : DataFrame or Unavailable
         Of `module_training.predicted`.
     cross_fitted : DataFrame or Unavailable
         Of `cross_fitting.cross_fitted`; without it there is no row of training patients.
@@ -119,6 +122,8 @@ def beside_module_1(
         facts of the first row: whose, network, plain, difference, ci.
         Unavailable without module 1, where no cell has a class of it, or with fewer than two classes to fit on.
     """
+    if isinstance(predictions, Unavailable):
+        return predictions
     if not MODULE_1.predicts(predictions):
         return Unavailable("module 1 was not trained")
     seen = described(setup.data, features)

@@ -209,6 +209,8 @@ def test_module_1_stands_beside_colour_and_size_on_the_same_unseen_patients(setu
     alone = colour_and_size.beside_module_1(setup, features, cells, Unavailable("none"))
     assert alone.frame["cells of"].tolist() == ["testing", "external"]
     assert isinstance(colour_and_size.beside_module_1(setup, features, manifest, crossed), Unavailable)
+    none = Unavailable("no module 1")
+    assert colour_and_size.beside_module_1(setup, features, none, none) is none
 
 
 def test_the_baseline_of_a_fold_has_not_seen_its_patients(setup, features, monkeypatch):
