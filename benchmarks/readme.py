@@ -110,10 +110,11 @@ def seeds() -> str:
     found = json.loads((MEASURED / "seeds.json").read_text(encoding="utf-8"))
     spent = found["processor seconds"]
     told = ", ".join(f"{seconds:,.0f} s (seed {seed})" for seed, seconds in spent.items())
+    over = "mean of seeds " + ", ".join(map(str, found["mean over"]))
     lines = [
         f"Last begun {found['begun']}; processor time {told}.",
         "",
-        f"| | aim | mean | {' | '.join(f'seed {seed} (95% interval over patients)' for seed in spent)} |",
+        f"| | aim | {over} | {' | '.join(f'seed {seed} (95% interval over patients)' for seed in spent)} |",
         "|---|---|---|" + "---|" * len(spent),
     ]
     for one in found["values"].values():
@@ -133,8 +134,8 @@ def seeds() -> str:
     others = " | ".join(BLOCKS[1:]).replace("_", " ")
     lines += [
         "",
-        "Table 3, accuracy in %, means over these seeds; the last column is the whole network on testing cells, where "
-        f"the colour-and-size baseline has {baseline}:",
+        f"Table 3, accuracy in %, {over}; the last column is the whole network on testing cells, where the "
+        f" colour-and-size baseline has {baseline}:",
         "",
         f"| miniature of | {heads[0]} | {others} | {heads[1]} | {others} | testing |",
         "|---|" + "---|" * len(columns),

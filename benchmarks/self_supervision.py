@@ -1,16 +1,18 @@
-"""What unlabelled pictures add: `python benchmarks/self_supervision.py --cohort jhu_apl --data DIR --start ...`.
+"""What pictures without their labels add: `benchmarks/self_supervision.py --cohort jhu_apl --data DIR --start ...`.
 
 APL against AML by patient, with the frozen protocol of notebook 05 (benchmarks/starts.py), from a start as it is and
-after self-supervised training (VICReg: Bardes et al., ICLR 2022, arXiv:2105.04906) on all pictures of the fold's other
-patients, signed or not, without a label. For the external patients nothing external is trained on. One deal into folds.
-For either, the AUC over patients, folds pooled, with its 95% interval; the mean over folds; that on external patients;
-and the difference on the same patients. Writes benchmarks/results/self_supervision.json, a part for each start.
+after self-supervised training (VICReg: Bardes et al., ICLR 2022, arXiv:2105.04906) on all pictures that the cohort has
+of the fold's other patients, without their labels. For the external patients nothing external is trained on. One deal
+into folds. For either, the AUC over patients, folds pooled, with its 95% interval; the mean over folds; that on
+external patients; and the difference on the same patients. Writes benchmarks/results/self_supervision.json, a part for
+each start.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -27,19 +29,22 @@ from alnet_lib.core.files import plain, write_json
 from alnet_lib.core.profile import FrozenStart, Profile, Transfer
 from alnet_lib.experiments.preparation import Setup, begin
 from alnet_lib.experiments.transfer import cross_validation, distillation, embeddings, methods, patients
+from alnet_lib.experiments.transfer.embeddings import Embedded
 from alnet_lib.experiments.transfer.patients import DISCOVERY, Fold
 from alnet_lib.networks.network import Network
 from alnet_lib.training.data import Images
 from alnet_lib.training.device import autocast
 
 RESULTS = Path(__file__).parent / "results" / "self_supervision.json"
-BEFORE, AFTER = "before", "after"
+BEFORE, NORMALISED, AFTER = "before", "statistics of batch normalisation alone", "after"
+PASSES = 50
+"""Steps without learning, in which batch normalisation takes its statistics from the cohort."""
 WIDTH = 512
 """Of the expander and of what is compared."""
 
 
 def vicreg(one: Tensor, other: Tensor) -> Tensor:
-    """Invariance, variance and covariance of two views (n, d), weighted 25, 25 and 1 as in the paper."""
+    """Invariance, variance and covariance of two views (n, d), weighted 25, 25 and 1, as in the authors' code."""
     invariance, total = functional.mse_loss(one, other), one.new_zeros(())
     for view in (one, other):
         centred = view - view.mean(0)
@@ -98,17 +103,14 @@ class Frozen:
         profile = self.setup.profile.model_copy(update={"start": self.start.start})
         fit_on = Images(pixels, seen, np.zeros(len(seen), np.int64), seen, ("one", "other"))
         network, found = begin(profile, self.start.network, fit_on, name="frozen"), {}
-        given = self.settings
-        for key in (BEFORE, AFTER):
-            if key == AFTER:
-                losses = trained(
-                    network, pixels[seen], steps=given.steps, batch=given.batch, rate=given.rate, seed=given.seed
-                )
-                print(f"{fold.name}: {len(seen)} pictures, loss {losses[0]:.1f} to {losses[-1]:.1f}", flush=True)
-            values = embeddings.Embedded(
-                rows, {self.start: embeddings.embed(network, pixels, rows, precision=self.setup.precision)}, {}
-            )
-            (linear,) = methods.frozen(self.setup, self.cells, values, votes=False)
+        given, cells = self.settings, pixels[seen]
+        for key, steps, rate in ((BEFORE, 0, 0.0), (NORMALISED, PASSES, 0.0), (AFTER, given.steps, given.rate)):
+            own = deepcopy(network)
+            if steps:
+                losses = trained(own, cells, steps=steps, batch=given.batch, rate=rate, seed=given.seed)
+                print(f"{fold.name}, {key}: {len(seen)} pictures, loss {losses[0]:.1f} to {losses[-1]:.1f}", flush=True)
+            embedded = embeddings.embed(own, pixels, rows, precision=self.setup.precision)
+            (linear,) = methods.frozen(self.setup, self.cells, Embedded(rows, {self.start: embedded}, {}), votes=False)
             found[key] = linear(fold)[linear.key]
         return found
 
@@ -131,10 +133,15 @@ def main(given: argparse.Namespace) -> None:
         "pairs a step": given.batch, "rate": given.rate, "seed": given.seed, "pictures": len(found.manifest),
         "patients": int(cells["patient_id"].nunique()), "processor seconds": spent["all"],
     }  # fmt: skip
-    judged = {key: starts.areas(rows, key) for key in (BEFORE, AFTER)}
-    gain = {"after, less before": starts.difference(rows, AFTER, BEFORE)}
+    judged = {key: starts.areas(rows, key) for key in (BEFORE, NORMALISED, AFTER)}
+    gain = {f"after, less {key}": starts.difference(rows, AFTER, key) for key in (BEFORE, NORMALISED)}
     other = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {}
-    write_json(given.out, plain(other | {embeddings.title(given.start): about | judged | gain}))
+    write_json(
+        given.out,
+        plain(
+            other | {f"{embeddings.title(given.start)}, {given.steps} steps, seed {given.seed}": about | judged | gain}
+        ),
+    )
     print(f"written: {given.out}")
 
 

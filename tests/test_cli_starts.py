@@ -6,6 +6,7 @@ from command import alnet_here
 
 from alnet_lib.core.integrity.index import digest_of
 from alnet_lib.experiments.transfer import making
+from alnet_lib.experiments.transfer.distillation import Recipe
 from alnet_lib.networks import building
 from alnet_lib.networks.starts import files, imagenet, start
 
@@ -120,8 +121,14 @@ def test_cells_are_made_and_told(tmp_path, monkeypatch):
         return making.Made({"resnet_miniature": 0.75}, (out / "cells-resnet_miniature.safetensors",))
 
     monkeypatch.setattr(making, "make_cells", make)
-    made = alnet_here("starts", "make", "cells", "--teacher", "t.h5", "--out", tmp_path, "--steps", 5, "--drawn", 9)
-    assert made.exit_code == 0 and given["recipe"].steps == 5 and given["drawn"] == 9 and given["healthy"] is None
+    asked = ("--steps", 5, "--drawn", 9, "--seed", 8, "--threads", 1)
+    made = alnet_here("starts", "make", "cells", "--teacher", "t.h5", "--out", tmp_path, *asked)
+    assert (
+        made.exit_code == 0
+        and given["recipe"] == Recipe(steps=5, seed=8, threads=1)
+        and given["drawn"] == 9
+        and given["healthy"] is None
+    )
     assert "resnet_miniature: loss 0.750" in made.stdout and "cells-resnet_miniature.safetensors" in made.stdout
     assert "20 to 40 minutes" in made.stderr and "steps: 1 of 2" in made.stderr
 

@@ -102,6 +102,8 @@ def starts_make(
     healthy: Annotated[Path | None, typer.Option(help="Folder of pbc_normal_dib: cells of healthy people.")] = None,
     steps: Annotated[int, typer.Option(min=2, help="Optimiser steps.")] = 2000,
     drawn: Annotated[int, typer.Option(min=0, help="Cells to draw; 0 for none.")] = 8400,
+    seed: Annotated[int, typer.Option(min=0, help="Of batches, views and random starts.")] = 7,
+    threads: Annotated[int, typer.Option(min=1, help="Threads; another number gives another, equally good start.")] = 2,
 ) -> None:
     """Make the start `cells` by distillation: 20 to 40 minutes on two cores with the steps that are the default."""
     from alnet_lib.experiments.transfer.distillation import Recipe
@@ -109,8 +111,9 @@ def starts_make(
     from alnet_lib.networks.starts.imagenet import WeightsError
 
     print(f"Making `{what.value}`: 20 to 40 minutes on two cores for 2,000 steps.", file=sys.stderr)
+    recipe = Recipe(steps=steps, seed=seed, threads=threads)
     try:
-        made = make_cells(teacher, healthy, out, drawn=drawn, recipe=Recipe(steps=steps), progress=progress)
+        made = make_cells(teacher, healthy, out, drawn=drawn, recipe=recipe, progress=progress)
     except (WeightsError, ValueError, OSError) as error:
         raise fail(error) from error
     print(file=sys.stderr)

@@ -47,7 +47,7 @@ def test_the_same_seed_makes_the_same_file(teacher, tmp_path):
     described, tensors = files.read(one)
     assert described.trained_on == "8 drawn cells" and described.sizes == (32, 224) and described.licence == "MIT"
     assert digest_of(teacher) in described.method and str(teacher.parent) not in described.model_dump_json()
-    assert "--teacher teacher.h5 --out DIR --steps 2 --drawn 8" in described.origin
+    assert "--teacher teacher.h5 --out DIR --steps 2 --drawn 8 --seed 7 --threads 2" in described.origin
     files.check(one)
     network = building.build("resnet_miniature", tuple("abc"), 48, start=str(one))
     assert torch.equal(network.blocks[0].conv1.weight, tensors["0.conv1.weight"])

@@ -88,7 +88,7 @@ def test_a_start_tells_where_it_comes_from(written):
 def test_a_start_of_another_network_or_size_is_refused(written):
     with pytest.raises(StartError, match="start of resnet_miniature, the profile asks for senet_miniature"):
         build(written, name="senet_miniature")
-    with pytest.raises(StartError, match="trained at 32 to 160 pixels a side, the profile's image_size is 224"):
+    with pytest.raises(StartError, match="meant for 32 to 160 pixels a side, the profile's image_size is 224"):
         build(written, size=224)
 
 

@@ -209,6 +209,7 @@ def _about(
         "licence": LICENCE,
         "origin": (
             f"alnet starts make cells --teacher {teacher_file.name} {folder}--out DIR "
-            f"--steps {recipe.steps} --drawn {len(cells.get(_DRAWN_CELLS, ()))}"
+            f"--steps {recipe.steps} --drawn {len(cells.get(_DRAWN_CELLS, ()))} --seed {recipe.seed} "
+            f"--threads {recipe.threads}"
         ),
     }

@@ -39,7 +39,7 @@ class Description(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     network: str = Field(min_length=1, description="name of the architecture")
-    sizes: tuple[int, int] = Field(description="smallest and largest input size in pixels that it was trained at")
+    sizes: tuple[int, int] = Field(description="smallest and largest input size in pixels that it is meant for")
     mean: tuple[float, float, float] = Field(description="of red, green and blue, in [0, 1]")
     std: tuple[float, float, float] = Field(description="of red, green and blue, in units of [0, 1]")
     bgr: bool = Field(False, description="whether the network takes blue first")
@@ -204,7 +204,7 @@ def fill(network: Network, path: Path) -> Description:
     Raises
     ------
     StartError
-        The file cannot be used, is of another network, or was trained at other sizes; the message names both sides.
+        The file cannot be used, is of another network, or is meant for other sizes; the message names both sides.
     """
     described, tensors = read(path)
     if described.network != network.name:
@@ -212,7 +212,7 @@ def fill(network: Network, path: Path) -> Description:
     low, high = described.sizes
     if not low <= network.input_size <= high:
         raise StartError(
-            f"{path} was trained at {low} to {high} pixels a side, the profile's image_size is {network.input_size}"
+            f"{path} is meant for {low} to {high} pixels a side, the profile's image_size is {network.input_size}"
         )
     own = {name: tensor for name, tensor in network.blocks.state_dict().items() if not name.endswith(_COUNTER)}
     problems = [f"{name} is missing" for name in own.keys() - tensors.keys()]
