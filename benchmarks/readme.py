@@ -52,6 +52,9 @@ ROWS = {
     "confound.mean_colour.balanced_accuracy": "shortcut baseline: mean colour, mean sensitivity, %",
 }
 
+FROZEN = "Starts judged frozen on the testing cells of"
+"""Begins what follows a run's table in docs/results.md alone."""
+
 BLOCKS = ("last_1", "last_2", "last_3", "last_4", "whole")
 """What Table 3 fine-tunes."""
 
@@ -96,7 +99,24 @@ def section(run: Path) -> str:
             text += " (none)" if low is None else f" ({low:.{digits}f} to {high:.{digits}f})"
             printed = "" if value["published"] is None else f"{value['published']:.3g}"
             lines.append(f"| {label} | {printed} | {text} | {value['n_patients'] or ''} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_frozen(values)])
+
+
+def _frozen(values: dict[str, dict]) -> list[str]:
+    """Starts judged frozen on the testing cells: a line a start, weighted F1 and balanced accuracy by classifier."""
+    found: dict[str, dict[str, str]] = {}
+    for key, value in values.items():
+        if key.startswith("transfer.starts."):
+            _, _, start, classifier, measure = key.split(".")
+            low, high = value["ci_low"], value["ci_high"]
+            text = f"{value['reproduced']:.1f}" + ("" if low is None else f" ({low:.1f} to {high:.1f})")
+            found.setdefault(start, {})[f"{classifier}: {measure}".replace("_", " ")] = text
+    if not found:
+        return []
+    columns = [*next(iter(found.values()))]
+    rows = [f"| {start} | " + " | ".join(cells[column] for column in columns) + " |" for start, cells in found.items()]
+    head = f"| network and start | {' | '.join(columns)} |".replace("weighted f1", "weighted F1")
+    return ["", f"{FROZEN} the six groups, in %:", "", head, "|---|" + "---|" * len(columns), *rows]
 
 
 def _cost(about: dict) -> str:
@@ -135,7 +155,7 @@ def seeds() -> str:
     lines += [
         "",
         f"Table 3, accuracy in %, {over}; the last column is the whole network on testing cells, where the "
-        f" colour-and-size baseline has {baseline}:",
+        f"colour-and-size baseline has {baseline}:",
         "",
         f"| miniature of | {heads[0]} | {others} | {heads[1]} | {others} | testing |",
         "|---|" + "---|" * len(columns),
@@ -277,7 +297,7 @@ def main(runs: list[Path]) -> None:
     """Replace what is between the markers."""
     every = _replace(RESULTS, "results", lambda before: results(before, runs))
     _replace(RESULTS, "seeds", lambda _: seeds())
-    own = [part for part in re.split(r"\n+(?=### )", every) if part.startswith(IN_README)]
+    own = [part.partition(f"\n\n{FROZEN}")[0] for part in re.split(r"\n+(?=### )", every) if part.startswith(IN_README)]
     short = [line for part in own for line in part.splitlines() if not any(name in line for name in ELSEWHERE)]
     _replace(README, "results", lambda before: "\n".join(short) or before)
     _replace(SPEED, "speed", lambda _: speed())

@@ -135,11 +135,23 @@ def difference(rows: Any, first: str, second: str) -> dict[str, Any]:
     return found
 
 
-def measured(setup: Setup, features: Any) -> dict[str, Any]:
+def drawn_anew(
+    setup: Setup, cells: pd.DataFrame, folds: list[patients.Fold], one: FrozenStart, draws: int
+) -> list[Any]:
+    """A random start under further seeds, on the same folds: the cross-validated AUC of each, with its interval."""
+    found = []
+    for more in range(1, draws):
+        other = replace(setup, profile=setup.profile.model_copy(update={"seed": setup.profile.seed + more}))
+        (method,) = methods.frozen(setup, cells, embeddings.embedded(other, [one]), votes=False)
+        found.append(areas(cross_validation.judge(cells, folds, [method]), method.key)["cross-validated"])
+    return found
+
+
+def measured(setup: Setup, features: Any, draws: int = 1) -> dict[str, Any]:
     """Judge every start, and the plain methods, on the same folds."""
     settings, cells = methods.settings_of(setup.profile), patients.voting(setup.data.manifest)
     folds, frames, seconds = folds_of(cells, setup.profile, settings), [], dict[str, float]()
-    titles, missing = dict[str, str](), dict[str, str]()
+    titles, missing, others = dict[str, str](), dict[str, str](), dict[str, Any]()
     for method in methods.plain(setup, cells, features):
         if method.key in PLAIN:
             with timed(seconds, method.key):
@@ -154,6 +166,8 @@ def measured(setup: Setup, features: Any) -> dict[str, Any]:
             with timed(seconds, key):
                 frames.append(cross_validation.judge(cells, folds, [method]))
             titles |= method.titles
+        if draws > 1 and not embeddings.pretrained(one):
+            others[embeddings.title(one)] = drawn_anew(setup, cells, folds, one, draws)
         print(f"{embeddings.title(one)}: done", flush=True)
     rows = frames[0]
     for frame in frames[1:]:
@@ -168,8 +182,13 @@ def measured(setup: Setup, features: Any) -> dict[str, Any]:
         and {methods.frozen_key(one), methods.frozen_key(base)} <= set(titles)
     }  # fmt: skip
     people = cells.groupby("patient_id")["apl"].first()
-    about = {"APL patients": int(people.sum()), "AML patients": int((~people).sum()), "cells": len(cells)}
+    about: dict[str, Any] = {
+        "APL patients": int(people.sum()),
+        "AML patients": int((~people).sum()),
+        "cells": len(cells),
+    }
     judged = {title: areas(rows, key) for key, title in titles.items()}
+    about |= {"other draws of random weights": others} if others else {}
     return about | {"AUC": judged, "differences": paired, "processor seconds": seconds, "left out": missing}
 
 
@@ -179,13 +198,16 @@ def main() -> None:
     parser.add_argument("--cohort", default="synthetic")
     parser.add_argument("--data", default="", help="folder of the cohort's original download")
     parser.add_argument("--seeds", type=int, default=5, help="deals of the patients into folds")
+    parser.add_argument(
+        "--draws", type=int, default=1, help="draws of random weights; the AUC of the others stands apart"
+    )
     parser.add_argument("--start", type=start, nargs="+", default=[start(text) for text in STARTS])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "starts.json")
     given = parser.parse_args()
     transfer = Transfer(starts=tuple(given.start), repeats=given.seeds)
     with tempfile.TemporaryDirectory() as folder:
         setup, features = prepared(given.cohort, given.data, transfer, Path(folder))
-        found = measured(setup, features)
+        found = measured(setup, features, given.draws)
     settings = transfer.model_dump(exclude={"starts", "fine_tuned", "neighbours", "repeats"})
     about = {
         "date": date.today().isoformat(), "device": "cpu", "cores": cores(), "system": platform.system(),
