@@ -116,9 +116,9 @@ def beside_module_1(
     Returns
     -------
     Result or Unavailable
-        A row for each of `training, cross-fitted`, `testing` and `external` that has cells: cells, patients, accuracy
-        of either (%), the difference in percentage points, module 1 less the baseline, with low and high, its paired
-        95% interval over patients. Values `beside.<train, test, external>.<module_1, colour_and_size, difference>`;
+        A row for each of training patients, cross-fitted, testing and external ones that have cells: cells, patients,
+        accuracy of either (%), the difference in percentage points, module 1 less the baseline, with low and high, its
+        paired 95% interval over patients. Values `beside.<train, test, external>.<module_1, colour_and_size, difference>`;
         facts of the first row: whose, network, plain, difference, ci.
         Unavailable without module 1, where no cell has a class of it, or with fewer than two classes to fit on.
     """
@@ -134,8 +134,8 @@ def beside_module_1(
     parts: list[tuple[str, str, pd.DataFrame]] = []
     if not isinstance(cross_fitted, Unavailable):
         folds = [_both(seen, training, cells) for _, cells in cross_fitted.groupby("fold")]
-        parts.append(("train", "training, cross-fitted", pd.concat(folds)))
-    for split, name in {"test": "testing", "external": "external"}.items():
+        parts.append(("train", "training patients, cross-fitted", pd.concat(folds)))
+    for split, name in {"test": "testing patients", "external": "external patients"}.items():
         parts.append((split, name, _both(seen, training, predictions[predictions["split"].eq(split)], leave=False)))
     lines, values, facts = [], [], dict[str, Any]()
     for split, name, cells in parts:

@@ -198,16 +198,16 @@ def test_module_1_stands_beside_colour_and_size_on_the_same_unseen_patients(setu
     crossed.loc[wrong, MODULE_1.columns] = np.eye(5)[MODULE_1.classes.index("monocyte")]
     found = colour_and_size.beside_module_1(setup, features, cells, crossed)
     rows = found.frame.set_index("cells of")
-    assert rows.index.tolist() == ["training, cross-fitted", "testing", "external"]
-    assert rows["cells"].tolist() == [80, 40, 20] and rows.loc["testing", "module 1"] == 100
-    assert rows.loc["training, cross-fitted", "module 1"] == pytest.approx(100 * (1 - wrong.mean()))
+    assert rows.index.tolist() == ["training patients, cross-fitted", "testing patients", "external patients"]
+    assert rows["cells"].tolist() == [80, 40, 20] and rows.loc["testing patients", "module 1"] == 100
+    assert rows.loc["training patients, cross-fitted", "module 1"] == pytest.approx(100 * (1 - wrong.mean()))
     assert rows["difference"].to_numpy() == pytest.approx(rows["module 1"] - rows["colour and size"])
     assert [value.key for value in found.values][2::3] == [
         f"beside.{s}.difference" for s in ("train", "test", "external")
     ]
-    assert found.facts["whose"] == "training, cross-fitted" and "over 15 patients" in found.facts["ci"]
+    assert found.facts["whose"] == "training patients, cross-fitted" and "over 15 patients" in found.facts["ci"]
     alone = colour_and_size.beside_module_1(setup, features, cells, Unavailable("none"))
-    assert alone.frame["cells of"].tolist() == ["testing", "external"]
+    assert alone.frame["cells of"].tolist() == ["testing patients", "external patients"]
     assert isinstance(colour_and_size.beside_module_1(setup, features, manifest, crossed), Unavailable)
     none = Unavailable("no module 1")
     assert colour_and_size.beside_module_1(setup, features, none, none) is none
