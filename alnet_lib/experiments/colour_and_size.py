@@ -118,8 +118,9 @@ def beside_module_1(
     Result or Unavailable
         A row for each of training patients, cross-fitted, testing and external ones that have cells: cells, patients,
         accuracy of either (%), the difference in percentage points, module 1 less the baseline, with low and high, its
-        paired 95% interval over patients. Values `beside.<train, test, external>.<module_1, colour_and_size, difference>`;
-        facts of the first row: whose, network, plain, difference, ci.
+        paired 95% interval over patients. Values
+        `beside.<train, test, external>.<module_1, colour_and_size, difference>`; facts of the first row: whose,
+        network, plain, difference, ci.
         Unavailable without module 1, where no cell has a class of it, or with fewer than two classes to fit on.
     """
     if isinstance(predictions, Unavailable):
