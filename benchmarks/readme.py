@@ -108,15 +108,19 @@ def _frozen(values: dict[str, dict]) -> list[str]:
     for key, value in values.items():
         if key.startswith("transfer.starts."):
             _, _, start, classifier, measure = key.split(".")
-            low, high = value["ci_low"], value["ci_high"]
-            text = f"{value['reproduced']:.1f}" + ("" if low is None else f" ({low:.1f} to {high:.1f})")
-            found.setdefault(start, {})[f"{classifier}: {measure}".replace("_", " ")] = text
+            found.setdefault(start, {})[f"{classifier}: {measure}".replace("_", " ")] = _with_interval(value, 1)
     if not found:
         return []
     columns = [*next(iter(found.values()))]
     rows = [f"| {start} | " + " | ".join(cells[column] for column in columns) + " |" for start, cells in found.items()]
     head = f"| network and start | {' | '.join(columns)} |".replace("weighted f1", "weighted F1")
     return ["", f"{FROZEN} the six groups, in %:", "", head, "|---|" + "---|" * len(columns), *rows]
+
+
+def _with_interval(value: dict, digits: int) -> str:
+    """A number, and its interval where there is one."""
+    low, high = value["ci_low"], value["ci_high"]
+    return f"{value['reproduced']:.{digits}f}" + ("" if low is None else f" ({low:.{digits}f} to {high:.{digits}f})")
 
 
 def _cost(about: dict) -> str:
@@ -139,11 +143,7 @@ def seeds() -> str:
     ]
     for one in found["values"].values():
         digits = 1 if one["label"].endswith("%") else 2
-        cells = [
-            f"{seed['reproduced']:.{digits}f}"
-            + ("" if seed["ci_low"] is None else f" ({seed['ci_low']:.{digits}f} to {seed['ci_high']:.{digits}f})")
-            for seed in one["seeds"].values()
-        ]
+        cells = [_with_interval(seed, digits) for seed in one["seeds"].values()]
         lines.append(f"| {one['label']} | {one['aim']} | {one['mean']:.{digits}f} | {' | '.join(cells)} |")
     third = found["table 3"]
     networks = sorted({name.split(".")[1] for name in third if "." in name})

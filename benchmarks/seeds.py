@@ -34,6 +34,9 @@ AIMS = {
 }
 """Value -> what it is, and what was aimed at for the mean over seeds that are not the profile's own."""
 
+OWN = Profile.load("quick").seed
+"""The profile's seed."""
+
 BASELINE = "floor.six_groups.accuracy"
 
 
@@ -58,7 +61,7 @@ def row(runs: dict[int, dict[str, dict[str, Any]]], key: str) -> dict[str, Any]:
 
 def others(seeds: Iterable[int]) -> list[int]:
     """All seeds but that of the profile itself; all where there is no other."""
-    return [seed for seed in seeds if seed != Profile.load("quick").seed] or [*seeds]
+    return [seed for seed in seeds if seed != OWN] or [*seeds]
 
 
 def table_3(runs: dict[int, dict[str, dict[str, Any]]]) -> dict[str, Any]:

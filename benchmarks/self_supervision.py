@@ -30,7 +30,7 @@ from alnet_lib.core.profile import FrozenStart, Profile, Transfer
 from alnet_lib.experiments.preparation import Setup, begin
 from alnet_lib.experiments.transfer import cross_validation, distillation, embeddings, methods, patients
 from alnet_lib.experiments.transfer.embeddings import Embedded
-from alnet_lib.experiments.transfer.patients import DISCOVERY, Fold
+from alnet_lib.experiments.transfer.patients import Fold
 from alnet_lib.networks.network import Network
 from alnet_lib.training.data import Images
 from alnet_lib.training.device import autocast
@@ -95,11 +95,7 @@ class Frozen:
     def __call__(self, fold: Fold) -> dict[str, np.ndarray]:
         """Log-odds of APL of all cells, before and after."""
         manifest, pixels, rows = self.setup.data.manifest, self.setup.data.pixels, self.cells["row"].to_numpy()
-        left_out = set(self.cells.loc[fold.judged, "patient_id"])
-        usable = patients.known(manifest) & ~manifest["patient_id"].isin(left_out)
-        if fold.repeat == DISCOVERY:
-            usable &= manifest["split"].ne("external")
-        seen = np.flatnonzero(usable)
+        seen = np.flatnonzero(patients.teaching(manifest, self.cells, fold))
         profile = self.setup.profile.model_copy(update={"start": self.start.start})
         fit_on = Images(pixels, seen, np.zeros(len(seen), np.int64), seen, ("one", "other"))
         network, found = begin(profile, self.start.network, fit_on, name="frozen"), {}

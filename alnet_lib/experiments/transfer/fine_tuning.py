@@ -15,7 +15,7 @@ from alnet_lib.core.profile import start_name
 from alnet_lib.diagnosis.tasks import ModuleSpec
 from alnet_lib.experiments import module_training
 from alnet_lib.experiments.attention_vote import FLOOR
-from alnet_lib.experiments.transfer.patients import DISCOVERY, Fold, known
+from alnet_lib.experiments.transfer.patients import DISCOVERY, Fold, teaching
 from alnet_lib.networks import architectures
 from alnet_lib.networks.starts import start as starts
 from alnet_lib.training import inference
@@ -131,10 +131,7 @@ class FineTuned:
         manifest, cells = self.setup.data.manifest, self.cells
         name = manifest["cell_type"].replace("", None).astype(object).to_numpy(copy=True)
         name[cells["row"]] = cells["diagnosis"]
-        usable = known(manifest) & ~manifest["patient_id"].isin(set(cells.loc[fold.judged, "patient_id"]))
-        if fold.repeat == DISCOVERY:
-            usable &= manifest["split"].ne("external")
-        rows = np.flatnonzero(usable.to_numpy() & pd.notna(name))
+        rows = np.flatnonzero(teaching(manifest, cells, fold).to_numpy() & pd.notna(name))
         classes = (*CLASSES, *sorted(set(name[rows]) - set(CLASSES)))
         labels = pd.Series(name[rows]).map({one: i for i, one in enumerate(classes)}).to_numpy(np.int64)
         groups = manifest["patient_id"].astype(str).to_numpy()[rows]

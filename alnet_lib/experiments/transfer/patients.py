@@ -50,6 +50,23 @@ def known(manifest: pd.DataFrame) -> pd.Series:
     return told & manifest["smear_known"].astype(bool) if "smear_known" in manifest else told
 
 
+def teaching(manifest: pd.DataFrame, cells: pd.DataFrame, fold: Fold) -> pd.Series:
+    """Which images a fold's networks may be trained on, of whatever cell type, bool with the manifest's index.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        One row an image.
+    cells : DataFrame
+        Of `voting`.
+    fold : Fold
+        Its judged patients are left out with all their images, and images of unknown patients too, since they may be of
+        a patient to be judged; for the external patients nothing external is trained on.
+    """
+    usable = known(manifest) & ~manifest["patient_id"].isin(set(cells.loc[fold.judged, "patient_id"]))
+    return usable & manifest["split"].ne("external") if fold.repeat == DISCOVERY else usable
+
+
 def voting(manifest: pd.DataFrame) -> pd.DataFrame:
     """Cells that vote for a patient of APL or of AML: the eligible ones, labelled or not.
 
