@@ -114,7 +114,7 @@ class Frozen:
 def main(given: argparse.Namespace) -> None:
     """Train and judge in each fold, and write the results beside those of other starts."""
     torch.set_num_threads(1)
-    transfer = Transfer(starts=(given.start,), repeats=1)
+    transfer = Transfer(starts=(given.start,), repeats=1, **starts.FIXED)
     profile = Profile.load("quick", given.cohort).model_copy(update={"transfer": transfer})
     found = building.read(given.cohort, given.data, seed=profile.seed)
     given.work.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
@@ -157,9 +157,14 @@ class Transfer(Settings):
     starts: tuple[FrozenStart, ...] = Field(min_length=1, description="in the order of the tables")
     image_size: int = Field(160, ge=32, description="pixels a side")
     crop: float = Field(0.7, gt=0, le=1, description="central square kept, as a fraction of the shorter side")
+    turns: int = Field(4, ge=1, le=4, description="quarter turns of a cell, over which its embedding is averaged")
     neighbours: tuple[int, ...] = Field((1, 20), min_length=1, description="of the k-nearest-neighbour classifiers")
-    components: int = Field(100, ge=2, description="principal components of the embeddings, whitened")
-    inverse_regularisation: float = Field(0.01, gt=0, description="C of the logistic regression on them")
+    components: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+        (25, 50, 100, 200), min_length=1, description="whitened principal components of the embeddings, to choose from"
+    )
+    inverse_regularisation: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (0.001, 0.01, 0.1, 1.0), min_length=1, description="C of the logistic regressions, to choose from"
+    )
     folds: int = Field(5, ge=2, description="of the cross-validation by patient; fewer where patients are few")
     repeats: int = Field(3, ge=1, description="deals of the patients into folds, and trainings")
     fine_tuned: Training | None = Field(None, description="a network fine-tuned in each fold; none leaves it out")

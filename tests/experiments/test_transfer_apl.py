@@ -9,7 +9,10 @@ import pytest
 import torch
 from faults.damage import damage
 from miniatures import benchmark
+from pydantic import ValidationError
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
 from torch import nn
 
 from alnet_lib.core.integrity import index
@@ -67,7 +70,8 @@ def over(setup):
     """A function: the setup over other cells, with settings of `transfer`."""
 
     def changed(data, **asked):
-        chosen = {"starts": (RANDOM,), "image_size": 32, "components": 5, "repeats": 2, "folds": 3} | asked
+        few = {"components": (2, 5), "inverse_regularisation": (0.01, 1.0)}
+        chosen = {"starts": (RANDOM,), "image_size": 32, "repeats": 2, "folds": 3} | few | asked
         vote = setup.profile.learned_vote.model_copy(update={"epochs": 5, "learning_rate": 0.05, "dropout": 0.0})
         update = {
             "transfer": Transfer(**chosen),
@@ -180,12 +184,77 @@ def test_who_a_patient_is_tells_nothing_of_the_diagnosis(over, weights_of_a_file
 def test_a_leak_would_be_seen(over):
     """The same cohort judged by what was fitted on the judged patients themselves."""
     data = cohort(12, 12, colour=identity)
-    asked, cells = over(data, components=20), patients.voting(data.manifest)
+    asked, cells = over(data), patients.voting(data.manifest)
     everyone = np.ones(len(cells), bool)
-    ways = [methods.Linear("who", "who", cells, np.eye(24)[cells["patient_id"].factorize()[0]], methods.plain(
-        asked, cells, features_of(data))[0].model)]  # fmt: skip
+    known = np.eye(24)[cells["patient_id"].factorize()[0]]
+    ways = [replace(methods.plain(asked, cells, features_of(data))[0], key="who", title="who", values=known)]
     rows = cross_validation.judge(cells, [patients.Fold(1, 1, everyone, everyone)], ways)
     assert roc_auc_score(rows["apl"], rows["who"]) == 1
+
+
+def drawn(rng, informative, width=8, people=24, cells=4):
+    """Cells with one column that tells the diagnosis, and others that tell the patient alone."""
+    known = pd.DataFrame({"patient_id": np.repeat([f"p{i}" for i in range(people)], cells)})
+    known["apl"] = np.repeat(np.arange(people) % 3 == 0, cells)
+    values = np.repeat(rng.normal(size=(people, width)), cells, axis=0) + rng.normal(0, 0.1, (len(known), width))
+    values[:, informative] = 3.0 * known["apl"] + rng.normal(size=len(known))
+    return known, values
+
+
+@pytest.mark.parametrize(("informative", "expected"), [(0, 1), (6, 8)])
+def test_as_many_columns_are_chosen_as_tell_the_diagnosis_of_other_patients(informative, expected):
+    known, values = drawn(np.random.default_rng(3), informative)
+    count, inverse = methods.chosen(values, known, [(1, 1e-6), (1, 1.0), (8, 1e-6), (8, 1.0)], seed=1)
+    assert (count, inverse) == (expected, 1.0), "a C of a millionth leaves the prior"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_choice_is_that_of_a_loop_by_hand(seed):
+    """The weighted log loss of each fold's left-out patients, written out."""
+    rng = np.random.default_rng(seed)
+    known, values = drawn(rng, 4, people=18, cells=20)
+    kept = np.flatnonzero(rng.random(len(known)) < np.repeat(rng.choice([0.2, 0.9], 18), 20))
+    known, values = known.iloc[kept].reset_index(drop=True), values[kept]
+    options = [(count, inverse) for count in (2, 5, 8) for inverse in (0.001, 0.1, 10.0)]
+    apl, weight, losses = known.groupby("patient_id")["apl"].first(), patients.weights(known), dict.fromkeys(options, 0)
+    for _, out in StratifiedKFold(5, shuffle=True, random_state=7).split(apl, apl):
+        held = known["patient_id"].isin(apl.index[out])
+        for count, inverse in options:
+            model = LogisticRegression(C=inverse, max_iter=2000)
+            model.fit(values[~held, :count], known["apl"][~held], sample_weight=weight[~held])
+            odds = np.where(known["apl"], -1, 1) * model.decision_function(values[:, :count])
+            losses[count, inverse] += (weight * np.logaddexp(0, odds))[held].sum()
+    assert methods.chosen(values, known, options, seed=7) == min(losses, key=losses.get)
+
+
+def test_nothing_is_chosen_where_nothing_can_be(monkeypatch):
+    known, values = drawn(np.random.default_rng(5), 0)
+    monkeypatch.setattr(methods, "cross_val_predict", lambda *_, **__: pytest.fail("no fit is needed"))
+    assert methods.chosen(values, known, [(5, 0.1)], seed=1) == (5, 0.1)
+    one = known["patient_id"].isin(["p0", "p1", "p2"]).to_numpy()
+    assert methods.chosen(values[one], known[one], [(5, 0.1), (8, 0.1)], seed=1) == (5, 0.1)
+
+
+def test_judged_patients_have_no_part_in_the_fit_or_the_choice(over):
+    data = cohort(6, 9, colour=identity)
+    asked, cells = over(data), patients.voting(data.manifest)
+    fold = patients.deal(cells, asked.profile, folds=3, repeats=1)[0]
+    rng = np.random.default_rng(6)
+    values = rng.normal(size=(len(cells), 12))
+    (way,) = methods.frozen(asked, cells, embeddings.Embedded(np.arange(len(cells)), {RANDOM: values}, {}))
+    others = values.copy()
+    others[fold.judged] += 3 * ~cells["apl"].to_numpy()[fold.judged, None]
+    relabelled = cells.assign(apl=cells["apl"] ^ fold.judged)
+    first, second = (one(fold)[way.key] for one in (way, replace(way, values=others, cells=relabelled)))
+    assert np.array_equal(first[fold.fit], second[fold.fit])
+    assert not np.array_equal(first[fold.judged], second[fold.judged])
+
+
+@pytest.mark.parametrize("wrong", [{"components": 100}, {"components": ()}, {"components": (1,)},
+                                   {"inverse_regularisation": ()}, {"inverse_regularisation": (0.1, 0.0)}])  # fmt: skip
+def test_settings_to_choose_from_are_lists_of_what_can_be(wrong):
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        Transfer(starts=(RANDOM,), **wrong)
 
 
 def test_the_ensemble_is_the_mean_of_standardised_log_odds():

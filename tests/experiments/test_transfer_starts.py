@@ -60,6 +60,18 @@ def test_mean_and_deviation_of_the_central_half_are_those_of_numpy():
     assert embeddings.embed(network, pixels, np.array([], int)).shape == (0, 0)
 
 
+def test_embeddings_are_averaged_over_quarter_turns():
+    network = build("squeezenet1_1", ("a", "b"), 64)
+    pixels = np.random.default_rng(2).integers(0, 255, (3, 64, 64, 3), dtype=np.uint8)
+    rows, told = np.array([2, 0]), []
+    parts = [embeddings.embed(network, np.rot90(pixels, k, axes=(1, 2)), rows) for k in range(4)]
+    assert not np.allclose(parts[0], parts[1], atol=1e-2), "one position is not the other"
+    found = embeddings.embed(network, pixels, rows, batch=1, turns=4, progress=lambda *seen: told.append(seen))
+    assert found.dtype == np.float32 and np.allclose(found, np.mean(parts, axis=0), atol=1e-4)
+    assert np.allclose(embeddings.embed(network, np.rot90(pixels, 3, axes=(1, 2)), rows, turns=4), found, atol=1e-4)
+    assert told == [(done, 8) for done in range(1, 9)]
+
+
 def test_a_start_is_embedded_once_until_something_changes(seen, monkeypatch):
     first = embeddings.embedded(seen, (RANDOM,))
     real, calls = embeddings.embed, []
@@ -68,7 +80,9 @@ def test_a_start_is_embedded_once_until_something_changes(seen, monkeypatch):
     assert not calls and np.array_equal(first.values[RANDOM], again.values[RANDOM])
     embeddings.embedded(replace(seen, data=replace(seen.data, content_hash="another")), (RANDOM,))
     embeddings.embedded(replace(seen, profile=seen.profile.model_copy(update={"crop": 0.9})), (RANDOM,))
-    assert len(calls) == 2
+    turned = seen.profile.transfer.model_copy(update={"turns": 2})
+    embeddings.embedded(replace(seen, profile=seen.profile.model_copy(update={"transfer": turned})), (RANDOM,))
+    assert len(calls) == 3
     rows = first.rows[[5, 2]]
     assert np.array_equal(first.of(RANDOM, rows), first.values[RANDOM][[5, 2]])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ LAST = 4
 
 def embed(
     network: Network, pixels: np.ndarray, rows: np.ndarray, *, device: str = "cpu", precision: str = "float32",
-    batch: int = 64, last: int = LAST, progress: Progress | None = None,
+    batch: int = 64, last: int = LAST, turns: int = 1, progress: Progress | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Mean and standard deviation of each channel over the central half of the maps of the last blocks.
 
@@ -61,19 +62,31 @@ def embed(
         Images a forward pass; fewer where memory runs out.
     last : int
         Blocks pooled, from the end, 1 to 5.
+    turns : int
+        Quarter turns of each image, 1 to 4, over which the result is averaged: a cell has no upright position.
     progress : callable, optional
-        Called with images done and their number.
+        Called with images done and their number, a turned image counting as another.
 
     Returns
     -------
     ndarray
         float32 (n, features).
     """
-    found = inference.through(
-        network, lambda x: _pooled(network, x, last), inference.unlabelled(pixels, rows), device=device,
-        precision=precision, what="embeddings", batch=batch, progress=progress,
-    )  # fmt: skip
-    return np.concatenate(found) if found else np.empty((0, 0), np.float32)
+    if not len(rows):
+        return np.empty((0, 0), np.float32)
+    total: np.ndarray | float = 0.0
+    for turn in range(turns):
+        images = inference.unlabelled(np.rot90(pixels, turn, axes=(1, 2)), rows)
+        found = inference.through(
+            network, lambda x: _pooled(network, x, last), images, device=device, precision=precision, what="embeddings",
+            batch=batch, progress=progress and partial(_turned, progress, turn, turns),
+        )  # fmt: skip
+        total = total + np.concatenate(found)
+    return np.asarray(total / turns, np.float32)
+
+
+def _turned(progress: Progress, turn: int, turns: int, done: int, images: int) -> None:
+    progress(turn * images + done, turns * images)
 
 
 def _pooled(network: Network, x: torch.Tensor, last: int) -> torch.Tensor:
@@ -208,7 +221,10 @@ def of_start(setup: Setup, start: FrozenStart, rows: np.ndarray) -> np.ndarray:
     """
     profile, data = setup.profile.model_copy(update={"start": start.start}), setup.data
     origin = starts.describe(start.start, start.network, profile.weights_dir)
-    asked = (start, profile.image_size, profile.crop, profile.seed, setup.precision, profile.dropout, origin.sha256)
+    turns = profile.transfer.turns if profile.transfer else 1
+    asked = (
+        start, profile.image_size, profile.crop, turns, profile.seed, setup.precision, profile.dropout, origin.sha256,
+    )  # fmt: skip
     train = rows[data.manifest["split"].to_numpy()[rows] == "train"]
     train = train if len(train) else rows
     known = sha256(data.content_hash, rows.tobytes(), train.tobytes(), repr(asked), code_hash(__name__))
@@ -218,7 +234,9 @@ def of_start(setup: Setup, start: FrozenStart, rows: np.ndarray) -> np.ndarray:
     fit_on = Images(data.pixels, train, np.zeros(len(train), np.int64), train, ("one", "other"))
     network = begin(profile, start.network, fit_on, name="frozen")
     line = setup.progress(f"{title(start)}, frozen, cells")
-    values = embed(network, data.pixels, rows, device=setup.device, precision=setup.precision, progress=line)
+    values = embed(
+        network, data.pixels, rows, device=setup.device, precision=setup.precision, turns=turns, progress=line
+    )
     with atomic_path(path) as partial, open(partial, "wb") as file:
         np.savez(file, values=values, key=known)
     return values

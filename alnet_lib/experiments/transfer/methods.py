@@ -1,15 +1,18 @@
 """APL against AML per patient by several methods on the same folds of patients.
 
 Each method gives every cell a number, fitted on the cells of a fold's other patients; a patient's score is the mean
-over the cells. All linear methods have the same regularisation and the same weights: patients count alike within a
-diagnosis, and the diagnoses alike. Scaling and principal components are fitted with them, on the same cells.
+over the cells. All linear methods have the same weights: patients count alike within a diagnosis, and the diagnoses
+alike. Scaling and principal components are fitted with them, on the same cells. Regularisation and the number of
+components are chosen there too, by cross-validation over the patients that are fitted on, so no judged patient has a
+part in the choice (Varma and Simon, BMC Bioinformatics 7:91, 2006).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -18,6 +21,8 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -33,6 +38,9 @@ if TYPE_CHECKING:
     from alnet_lib.experiments.preparation import Setup
     from alnet_lib.experiments.transfer.embeddings import Embedded
     from alnet_lib.experiments.transfer.patients import Fold
+
+INNER = 5
+"""Folds of the patients that are fitted on, by which settings are chosen; fewer where a diagnosis has fewer."""
 
 INSIDE = 0.9
 """Diameter of the circle that holds the cell, as a fraction of the picture's side."""
@@ -91,8 +99,10 @@ class Linear:
         Of `patients.voting`.
     values : ndarray
         float (cells, features).
-    model : Pipeline
-        Not fitted; ends with `logisticregression`, and gives fewer components where its `pca` has fewer cells.
+    scaling : Pipeline
+        Not fitted; what comes before the regression. Where it ends with `pca`, the number of components is chosen too.
+    profile : Profile
+        Its `transfer` says what to choose from; each fold's choice has a generator of its own.
     more : callable, optional
         (fold, what the regression sees, log-odds) to further scores; their names are in `more_titles`.
     """
@@ -101,7 +111,8 @@ class Linear:
     title: str
     cells: pd.DataFrame
     values: np.ndarray
-    model: Pipeline
+    scaling: Pipeline
+    profile: Profile
     more: Callable[[Fold, np.ndarray, np.ndarray], dict[str, np.ndarray]] | None = None
     more_titles: Mapping[str, str] = field(default_factory=dict)
 
@@ -112,18 +123,71 @@ class Linear:
 
     def __call__(self, fold: Fold) -> dict[str, np.ndarray]:
         """Log-odds of APL of all cells."""
-        model, own = clone(self.model), self.cells[fold.fit]
-        if "pca" in model.named_steps:
-            most = min(model["pca"].n_components, len(own) - 1, self.values.shape[1])
-            model.set_params(pca__n_components=most)
-        model.fit(self.values[fold.fit], own["apl"], logisticregression__sample_weight=patients.weights(own))
-        regressed = model[:-1].transform(self.values)
-        log_odds = model[-1].decision_function(regressed)
+        own, scaled = self.cells[fold.fit], self._scaled(fold.fit)
+        seed = int(self.profile.generator(f"transfer/choice {fold.name}").integers(1 << 31))
+        count, inverse = chosen(scaled[fold.fit], own, self._options(scaled.shape[1]), seed=seed)
+        regressed = scaled[:, :count]
+        model = _regression(inverse).fit(regressed[fold.fit], own["apl"], sample_weight=patients.weights(own))
+        log_odds = model.decision_function(regressed)
         return {self.key: log_odds} | (self.more(fold, regressed, log_odds) if self.more else {})
 
+    def _options(self, width: int) -> list[tuple[int, float]]:
+        settings = settings_of(self.profile)
+        counts = settings.components if "pca" in self.scaling.named_steps else (width,)
+        return list(product(sorted({min(count, width) for count in counts}), settings.inverse_regularisation))
 
-def _regression(settings: Transfer) -> LogisticRegression:
-    return LogisticRegression(C=settings.inverse_regularisation, max_iter=2000)
+    def _scaled(self, fit: np.ndarray) -> np.ndarray:
+        """What the regression may see of all cells, with as many components as can be chosen."""
+        scaling = clone(self.scaling)
+        if "pca" in scaling.named_steps:
+            most = min(max(settings_of(self.profile).components), int(fit.sum()) - 1, self.values.shape[1])
+            scaling.set_params(pca__n_components=most)
+        return scaling.fit(self.values[fit]).transform(self.values)
+
+
+def chosen(
+    scaled: np.ndarray, cells: pd.DataFrame, options: Sequence[tuple[int, float]], *, seed: int
+) -> tuple[int, float]:
+    """Columns and C whose log loss on left-out patients is least, in `INNER` folds stratified by diagnosis.
+
+    Parameters
+    ----------
+    scaled : ndarray
+        float (n, features), of the cells that are fitted on; components in descending order of variance.
+    cells : DataFrame
+        `patient_id` and `apl` of these cells. The loss weights them as the fits do.
+    options : sequence of tuple of int and float
+        How many of the first columns, and the regression's C.
+    seed : int
+        Of the dealing.
+
+    Returns
+    -------
+    tuple of int and float
+        The first option where there is no other, or where a diagnosis has one patient.
+    """
+    apl = cells.groupby("patient_id", sort=True)["apl"].first()
+    folds = min(INNER, int(apl.sum()), int((~apl).sum()))
+    if len(options) == 1 or folds < 2:
+        return options[0]
+    deal = StratifiedKFold(folds, shuffle=True, random_state=seed).split(apl, apl)
+    left_out = [cells["patient_id"].isin(apl.index[out]).to_numpy() for _, out in deal]
+    splits = [(np.flatnonzero(~held), np.flatnonzero(held)) for held in left_out]
+    labels, weights = cells["apl"].to_numpy(), patients.weights(cells)
+
+    def loss(option: tuple[int, float]) -> float:
+        count, inverse = option
+        probabilities = cross_val_predict(
+            _regression(inverse), scaled[:, :count], labels, cv=splits, method="predict_proba",
+            params={"sample_weight": weights},
+        )  # fmt: skip
+        return float(log_loss(labels, probabilities, sample_weight=weights))
+
+    return min(options, key=loss)
+
+
+def _regression(inverse: float) -> LogisticRegression:
+    return LogisticRegression(C=inverse, max_iter=2000)
 
 
 def fraction(cells: pd.DataFrame) -> list[Method]:
@@ -146,18 +210,21 @@ def plain(setup: Setup, cells: pd.DataFrame, features: pd.DataFrame) -> list[Met
     features : DataFrame
         Of `classical.features`, one row an image in the manifest's order.
     """
-    settings, rows = settings_of(setup.profile), cells["row"].to_numpy()
+    rows = cells["row"].to_numpy()
     pixels, own = setup.data.pixels[rows], features.iloc[rows].reset_index(drop=True)
     known = cells.drop(columns=[name for name in own if name in cells])
     whole = described(CellImages(known, pixels), own)
     ring = described(CellImages(known, pixels[:, outside(pixels.shape[1])]), own)
-    scaled = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), _regression(settings))
+    scaled = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler())
     imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    every = make_pipeline(imputer, StandardScaler(), _regression(settings))
+    every = make_pipeline(imputer, StandardScaler())
     return [
-        Linear("background", "background", cells, ring[COLOUR_BINS].to_numpy(float), scaled),
-        Linear("colour_and_size", "colour and size", cells, whole[[*COLOUR_BINS, "cell_area"]].to_numpy(float), scaled),
-        Linear("handcrafted", "handcrafted features", cells, whole[handcrafted.names()].to_numpy(float), every),
+        Linear(key, title, cells, seen.to_numpy(float), scaling, setup.profile)
+        for key, title, seen, scaling in (
+            ("background", "background", ring[COLOUR_BINS], scaled),
+            ("colour_and_size", "colour and size", whole[[*COLOUR_BINS, "cell_area"]], scaled),
+            ("handcrafted", "handcrafted features", whole[handcrafted.names()], every),
+        )
     ]
 
 
@@ -184,13 +251,13 @@ def frozen(setup: Setup, cells: pd.DataFrame, embedded: Embedded, *, votes: bool
     votes : bool
         Whether the first pretrained start gives these two as well.
     """
-    settings, profile, found = settings_of(setup.profile), setup.profile, list[Method]()
-    pca = PCA(settings.components, whiten=True, random_state=profile.seed)
-    model, rows = make_pipeline(pca, _regression(settings)), cells["row"].to_numpy()
+    profile, found = setup.profile, list[Method]()
+    scaling = make_pipeline(PCA(whiten=True, random_state=profile.seed))
+    rows = cells["row"].to_numpy()
     first = next(filter(embeddings.pretrained, embedded.values), None)
     for start in embedded.values:
         name, values = embeddings.title(start), embedded.of(start, rows)
-        method = Linear(frozen_key(start), f"frozen: {name}", cells, values, model)
+        method = Linear(frozen_key(start), f"frozen: {name}", cells, values, scaling, profile)
         if votes and start == first:
             titles = {"frozen_vote": f"frozen, paper's vote: {name}", "attention": f"attention over cells: {name}"}
             method = replace(method, more=partial(_votes, cells, profile), more_titles=titles)
