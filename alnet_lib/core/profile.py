@@ -159,9 +159,7 @@ class Transfer(Settings):
     crop: float = Field(0.7, gt=0, le=1, description="central square kept, as a fraction of the shorter side")
     turns: int = Field(4, ge=1, le=4, description="quarter turns of a cell, over which its embedding is averaged")
     neighbours: tuple[int, ...] = Field((1, 20), min_length=1, description="of the k-nearest-neighbour classifiers")
-    components: tuple[Annotated[int, Field(ge=2)], ...] = Field(
-        (25, 50, 100, 200), min_length=1, description="whitened principal components of the embeddings, to choose from"
-    )
+    components: int = Field(100, ge=2, description="principal components of the embeddings, whitened")
     inverse_regularisation: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (0.001, 0.01, 0.1, 1.0), min_length=1, description="C of the logistic regressions, to choose from"
     )

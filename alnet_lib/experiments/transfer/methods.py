@@ -2,9 +2,9 @@
 
 Each method gives every cell a number, fitted on the cells of a fold's other patients; a patient's score is the mean
 over the cells. All linear methods have the same weights: patients count alike within a diagnosis, and the diagnoses
-alike. Scaling and principal components are fitted with them, on the same cells. Regularisation and the number of
-components are chosen there too, by cross-validation over the patients that are fitted on, so no judged patient has a
-part in the choice (Varma and Simon, BMC Bioinformatics 7:91, 2006).
+alike. Scaling and principal components are fitted with them, on the same cells. Regularisation is chosen there too, by
+cross-validation over the patients that are fitted on, so no judged patient has a part in the choice (Varma and Simon,
+BMC Bioinformatics 7:91, 2006).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import product
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from alnet_lib.experiments.transfer.patients import Fold
 
 INNER = 5
-"""Folds of the patients that are fitted on, by which settings are chosen; fewer where a diagnosis has fewer."""
+"""Folds of the patients that are fitted on, by which regularisation is chosen; fewer where a diagnosis has fewer."""
 
 INSIDE = 0.9
 """Diameter of the circle that holds the cell, as a fraction of the picture's side."""
@@ -100,7 +99,7 @@ class Linear:
     values : ndarray
         float (cells, features).
     scaling : Pipeline
-        Not fitted; what comes before the regression. Where it ends with `pca`, the number of components is chosen too.
+        Not fitted; what comes before the regression. It gives fewer components where its `pca` has fewer cells.
     profile : Profile
         Its `transfer` says what to choose from; each fold's choice has a generator of its own.
     more : callable, optional
@@ -123,47 +122,37 @@ class Linear:
 
     def __call__(self, fold: Fold) -> dict[str, np.ndarray]:
         """Log-odds of APL of all cells."""
-        own, scaled = self.cells[fold.fit], self._scaled(fold.fit)
+        own, values = self.cells[fold.fit], self.values[fold.fit]
+        scaling = clone(self.scaling)
+        if "pca" in scaling.named_steps:
+            scaling.set_params(pca__n_components=min(scaling["pca"].n_components, *np.subtract(values.shape, (1, 0))))
+        scaling.fit(values)
         seed = int(self.profile.generator(f"transfer/choice {fold.name}").integers(1 << 31))
-        count, inverse = chosen(scaled[fold.fit], own, self._options(scaled.shape[1]), seed=seed)
-        regressed = scaled[:, :count]
-        model = _regression(inverse).fit(regressed[fold.fit], own["apl"], sample_weight=patients.weights(own))
+        options = settings_of(self.profile).inverse_regularisation
+        model = _regression(chosen(scaling.transform(values), own, options, seed=seed))
+        model.fit(scaling.transform(values), own["apl"], sample_weight=patients.weights(own))
+        regressed = scaling.transform(self.values)
         log_odds = model.decision_function(regressed)
         return {self.key: log_odds} | (self.more(fold, regressed, log_odds) if self.more else {})
 
-    def _options(self, width: int) -> list[tuple[int, float]]:
-        settings = settings_of(self.profile)
-        counts = settings.components if "pca" in self.scaling.named_steps else (width,)
-        return list(product(sorted({min(count, width) for count in counts}), settings.inverse_regularisation))
 
-    def _scaled(self, fit: np.ndarray) -> np.ndarray:
-        """What the regression may see of all cells, with as many components as can be chosen."""
-        scaling = clone(self.scaling)
-        if "pca" in scaling.named_steps:
-            most = min(max(settings_of(self.profile).components), int(fit.sum()) - 1, self.values.shape[1])
-            scaling.set_params(pca__n_components=most)
-        return scaling.fit(self.values[fit]).transform(self.values)
-
-
-def chosen(
-    scaled: np.ndarray, cells: pd.DataFrame, options: Sequence[tuple[int, float]], *, seed: int
-) -> tuple[int, float]:
-    """Columns and C whose log loss on left-out patients is least, in `INNER` folds stratified by diagnosis.
+def chosen(scaled: np.ndarray, cells: pd.DataFrame, options: Sequence[float], *, seed: int) -> float:
+    """The C whose log loss on left-out patients is least, in `INNER` folds stratified by diagnosis.
 
     Parameters
     ----------
     scaled : ndarray
-        float (n, features), of the cells that are fitted on; components in descending order of variance.
+        float (n, features), of the cells that are fitted on.
     cells : DataFrame
         `patient_id` and `apl` of these cells. The loss weights them as the fits do.
-    options : sequence of tuple of int and float
-        How many of the first columns, and the regression's C.
+    options : sequence of float
+        C of logistic regressions, the inverse of regularisation.
     seed : int
         Of the dealing.
 
     Returns
     -------
-    tuple of int and float
+    float
         The first option where there is no other, or where a diagnosis has one patient.
     """
     apl = cells.groupby("patient_id", sort=True)["apl"].first()
@@ -175,12 +164,9 @@ def chosen(
     splits = [(np.flatnonzero(~held), np.flatnonzero(held)) for held in left_out]
     labels, weights = cells["apl"].to_numpy(), patients.weights(cells)
 
-    def loss(option: tuple[int, float]) -> float:
-        count, inverse = option
-        probabilities = cross_val_predict(
-            _regression(inverse), scaled[:, :count], labels, cv=splits, method="predict_proba",
-            params={"sample_weight": weights},
-        )  # fmt: skip
+    def loss(inverse: float) -> float:
+        model, weighted = _regression(inverse), {"sample_weight": weights}
+        probabilities = cross_val_predict(model, scaled, labels, cv=splits, method="predict_proba", params=weighted)
         return float(log_loss(labels, probabilities, sample_weight=weights))
 
     return min(options, key=loss)
@@ -252,7 +238,7 @@ def frozen(setup: Setup, cells: pd.DataFrame, embedded: Embedded, *, votes: bool
         Whether the first pretrained start gives these two as well.
     """
     profile, found = setup.profile, list[Method]()
-    scaling = make_pipeline(PCA(whiten=True, random_state=profile.seed))
+    scaling = make_pipeline(PCA(settings_of(profile).components, whiten=True, random_state=profile.seed))
     rows = cells["row"].to_numpy()
     first = next(filter(embeddings.pretrained, embedded.values), None)
     for start in embedded.values:
