@@ -3,9 +3,9 @@
 APL against AML by patient, with the frozen protocol of notebook 05 (benchmarks/starts.py), from a start as it is and
 after self-supervised training (VICReg: Bardes et al., ICLR 2022, arXiv:2105.04906) on all pictures that the cohort has
 of the fold's other patients, without their labels. For the external patients nothing external is trained on. One deal
-into folds. For either, the AUC over patients, folds pooled, with its 95% interval; the mean over folds; that on
-external patients; and the difference on the same patients. Writes benchmarks/results/self_supervision.json, a part for
-each start.
+into folds; cells are not turned, and C is that of benchmarks/starts.py. For either, the AUC over patients, folds
+pooled, with its 95% interval; the mean over folds; that on external patients; and the difference on the same patients.
+Writes benchmarks/results/self_supervision.json, a part for each start.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Frozen:
 def main(given: argparse.Namespace) -> None:
     """Train and judge in each fold, and write the results beside those of other starts."""
     torch.set_num_threads(1)
-    transfer = Transfer(starts=(given.start,), repeats=1, **starts.FIXED)
+    transfer = Transfer(starts=(given.start,), repeats=1, turns=1, **starts.FIXED)
     profile = Profile.load("quick", given.cohort).model_copy(update={"transfer": transfer})
     found = building.read(given.cohort, given.data, seed=profile.seed)
     given.work.mkdir(parents=True, exist_ok=True)

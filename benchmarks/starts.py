@@ -2,11 +2,11 @@
 
 APL against AML by patient, with the protocol of notebook 05: every immature cell of a patient votes; principal
 components of the embeddings and a logistic regression are fitted on the other folds' patients; a patient's score is the
-mean log-odds. Unlike there, cells are not turned, and nothing is chosen (C is 0.01), so that starts alone
-differ. For each start, and for colour and size and the background, which need none: the AUC of the patients' scores
-averaged over `--seeds` deals into folds, and that on external patients, each with its 95% interval over patients; the
-AUC of each deal; processor seconds of embedding and of fitting. Beside them the difference of each pretrained start
-from the random start of the same network, on the same patients. Writes benchmarks/results/starts.json.
+mean log-odds. Unlike there, nothing is chosen in the folds (C is 0.01), so that starts alone differ. For each start,
+and for colour and size and the background, which need none: the AUC of the patients' scores averaged over `--seeds`
+deals into folds, and that on external patients, each with its 95% interval over patients; the AUC of each deal;
+processor seconds of embedding and of fitting. Beside them the difference of each pretrained start from the random start
+of the same network, on the same patients. Writes benchmarks/results/starts.json.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from alnet_lib.statistics.intervals import Interval
 STARTS = ("vgg16=random", "vgg16=cells")
 PLAIN = ("background", "colour_and_size")
 
-FIXED: dict[str, Any] = {"turns": 1, "inverse_regularisation": (0.01,)}
+FIXED: dict[str, Any] = {"inverse_regularisation": (0.01,)}
 """Where starts are compared, all have these settings; what is chosen in each fold differs between starts."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -150,6 +151,11 @@ class FrozenStart(Settings):
     network: str = Field(description="name in networks.architectures, or a model of timm")
     start: str = Field(description="`random`, `imagenet`, `cells`, a start's file, or `hf-hub:` and a name")
 
+    @property
+    def key(self) -> str:
+        """Names it in values and in files: `vgg16_cells`."""
+        return re.sub(r"[^a-z0-9]+", "_", f"{self.network}_{start_name(self.start)}".lower()).strip("_")
+
 
 class Transfer(Settings):
     """Starts judged frozen, and APL against AML cross-validated by patient; both on pictures of a size of their own."""
@@ -169,9 +175,9 @@ class Transfer(Settings):
 
     @model_validator(mode="after")
     def _told_apart(self) -> Transfer:
-        names = Counter((one.network, start_name(one.start)) for one in self.starts)
-        if twice := [f"{start} of {network}" for (network, start), count in names.items() if count > 1]:
-            raise ValueError(f"starts have the same name in tables: {', '.join(twice)}; rename a file")
+        keys = Counter(one.key for one in self.starts)
+        if twice := [f"{start_name(one.start)} of {one.network}" for one in self.starts if keys[one.key] > 1]:
+            raise ValueError(f"starts have the same name in tables: {', '.join(dict.fromkeys(twice))}; rename a file")
         return self
 
 

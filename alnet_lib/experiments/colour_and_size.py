@@ -136,8 +136,9 @@ def beside_module_1(
     if not isinstance(cross_fitted, Unavailable):
         folds = [_both(seen, training, cells) for _, cells in cross_fitted.groupby("fold")]
         parts.append(("train", "training patients, cross-fitted", pd.concat(folds)))
+    judged = _both(seen, training, predictions[predictions["split"].isin(["test", "external"])], leave=False)
     for split, name in {"test": "testing patients", "external": "external patients"}.items():
-        parts.append((split, name, _both(seen, training, predictions[predictions["split"].eq(split)], leave=False)))
+        parts.append((split, name, judged[judged["split"].eq(split)]))
     lines, values, facts = [], [], dict[str, Any]()
     for split, name, cells in parts:
         if cells.empty:

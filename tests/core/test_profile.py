@@ -84,4 +84,7 @@ def test_starts_that_tables_could_not_tell_apart_are_refused():
     files = [{"network": "vgg16", "start": f"{folder}/mine.safetensors"} for folder in ("a", "b")]
     with pytest.raises(ValueError, match="same name in tables: mine of vgg16; rename a file"):
         Transfer(starts=files)
+    alike = [{"network": "vgg16", "start": f"{name}.safetensors"} for name in ("mine-a", "Mine_A")]
+    with pytest.raises(ValueError, match="mine-a of vgg16, Mine_A of vgg16"):
+        Transfer(starts=alike)
     assert len(Transfer(starts=[files[0], {"network": "vgg19", "start": "b/mine.safetensors"}]).starts) == 2

@@ -100,9 +100,9 @@ def test_damaged_embeddings_are_put_aside_and_made_again(seen, way):
 
 def test_names_of_starts():
     file = FrozenStart(network="vgg16", start="/home/me/My-start.v2.safetensors")
-    assert embeddings.title(file) == "VGG16, My-start.v2" and embeddings.key(file) == "vgg16_my_start_v2"
+    assert embeddings.title(file) == "VGG16, My-start.v2" and file.key == "vgg16_my_start_v2"
     hub = FrozenStart(network="vit_small_patch14_dinov2", start="hf-hub:a/b")
-    assert embeddings.key(hub) == "vit_small_patch14_dinov2_hf_hub_a_b" and embeddings.pretrained(hub)
+    assert hub.key == "vit_small_patch14_dinov2_hf_hub_a_b" and embeddings.pretrained(hub)
     assert not embeddings.pretrained(RANDOM)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -141,11 +140,6 @@ def title(start: FrozenStart) -> str:
     return f"{architectures.title(start.network)}, {start_name(start.start)}"
 
 
-def key(start: FrozenStart) -> str:
-    """Name a start in the keys of values: `vgg16_cells`."""
-    return re.sub(r"[^a-z0-9]+", "_", f"{start.network}_{start_name(start.start)}".lower()).strip("_")
-
-
 def seen(setup: Setup, images: Callable[[int, float], CellImages]) -> Setup | Unavailable:
     """The same setup with pictures of the size and crop that the profile's `transfer` asks for.
 
@@ -228,7 +222,7 @@ def of_start(setup: Setup, start: FrozenStart, rows: np.ndarray) -> np.ndarray:
     train = rows[data.manifest["split"].to_numpy()[rows] == "train"]
     train = train if len(train) else rows
     known = sha256(data.content_hash, rows.tobytes(), train.tobytes(), repr(asked), code_hash(__name__))
-    path = setup.folder / "transfer" / f"{key(start)}.npz"
+    path = setup.folder / "transfer" / f"{start.key}.npz"
     if (saved := kept(path, _saved)) is not None and saved[0] == known:
         return saved[1]
     fit_on = Images(data.pixels, train, np.zeros(len(train), np.int64), train, ("one", "other"))

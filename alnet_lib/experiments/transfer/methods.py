@@ -253,7 +253,7 @@ def frozen(setup: Setup, cells: pd.DataFrame, embedded: Embedded, *, votes: bool
 
 def frozen_key(start: FrozenStart) -> str:
     """Name the log-odds by a frozen start, e.g. `frozen_vgg16_cells`."""
-    return f"frozen_{embeddings.key(start)}"
+    return f"frozen_{start.key}"
 
 
 def _votes(

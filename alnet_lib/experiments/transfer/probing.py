@@ -116,7 +116,7 @@ def judged(setup: Setup) -> Result | Unavailable:
                 }
                 about |= {"classifier": classifier, "measure": measure, "value": 100 * value.estimate}
                 rows.append(about | value.columns() | {"images": len(test)})
-                name = f"{embeddings.key(start)}.{classifier}.{measure}".replace(" ", "_").lower()
+                name = f"{start.key}.{classifier}.{measure}".replace(" ", "_").lower()
                 values.append(Value.of(f"transfer.starts.{name}", value, "%"))
         line(done, len(found.values))
     return Result(pd.DataFrame(rows), tuple(values), {"missing": f" Left out: {missing}." if missing else ""})
