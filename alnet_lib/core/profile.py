@@ -163,7 +163,7 @@ class Transfer(Settings):
     starts: tuple[FrozenStart, ...] = Field(min_length=1, description="in the order of the tables")
     image_size: int = Field(160, ge=32, description="pixels a side")
     crop: float = Field(0.7, gt=0, le=1, description="central square kept, as a fraction of the shorter side")
-    turns: int = Field(4, ge=1, le=4, description="quarter turns of a cell, over which its embedding is averaged")
+    turns: int = Field(4, ge=1, le=4, description="quarter turns of a voting cell to average its embedding over")
     neighbours: tuple[int, ...] = Field((1, 20), min_length=1, description="of the k-nearest-neighbour classifiers")
     components: int = Field(100, ge=2, description="principal components of the embeddings, whitened")
     inverse_regularisation: tuple[Annotated[float, Field(gt=0)], ...] = Field(

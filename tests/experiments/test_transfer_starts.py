@@ -41,6 +41,12 @@ def seen(setup):
     return found
 
 
+def embedded(setup, **asked):
+    """The tiny cohort's cells of the six groups by the random start."""
+    rows = np.flatnonzero(setup.data.manifest["cell_type"].isin(SIX_CLASSES.mapping))
+    return embeddings.embedded(setup, (RANDOM,), rows, part="grouped", **asked)
+
+
 def test_mean_and_deviation_of_the_central_half_are_those_of_numpy():
     network = build("squeezenet1_1", ("a", "b"), 64)
     pixels = np.random.default_rng(1).integers(0, 255, (5, 64, 64, 3), dtype=np.uint8)
@@ -73,16 +79,18 @@ def test_embeddings_are_averaged_over_quarter_turns():
 
 
 def test_a_start_is_embedded_once_until_something_changes(seen, monkeypatch):
-    first = embeddings.embedded(seen, (RANDOM,))
+    first = embedded(seen)
     real, calls = embeddings.embed, []
     monkeypatch.setattr(embeddings, "embed", lambda *a, **k: calls.append(1) or real(*a, **k))
-    again = embeddings.embedded(seen, (RANDOM,))
+    again = embedded(seen)
     assert not calls and np.array_equal(first.values[RANDOM], again.values[RANDOM])
-    embeddings.embedded(replace(seen, data=replace(seen.data, content_hash="another")), (RANDOM,))
-    embeddings.embedded(replace(seen, profile=seen.profile.model_copy(update={"crop": 0.9})), (RANDOM,))
-    turned = seen.profile.transfer.model_copy(update={"turns": 2})
-    embeddings.embedded(replace(seen, profile=seen.profile.model_copy(update={"transfer": turned})), (RANDOM,))
-    assert len(calls) == 3
+    embeddings.embedded(seen, (RANDOM,), first.rows[:4], part="voting")
+    embedded(seen)
+    assert calls == [1], "other cells have a file of their own"
+    embedded(replace(seen, data=replace(seen.data, content_hash="another")))
+    embedded(replace(seen, profile=seen.profile.model_copy(update={"crop": 0.9})))
+    embedded(seen, turns=2)
+    assert len(calls) == 4
     rows = first.rows[[5, 2]]
     assert np.array_equal(first.of(RANDOM, rows), first.values[RANDOM][[5, 2]])
 
@@ -90,11 +98,11 @@ def test_a_start_is_embedded_once_until_something_changes(seen, monkeypatch):
 @pytest.mark.parametrize("way", WAYS)
 def test_damaged_embeddings_are_put_aside_and_made_again(seen, way):
     index.begin(seen.folder)
-    first = embeddings.embedded(seen, (RANDOM,)).values[RANDOM]
-    (file,) = (seen.folder / "transfer").glob("*random.npz")
+    first = embedded(seen).values[RANDOM]
+    (file,) = (seen.folder / "transfer").glob("*random_grouped.npz")
     index.record(file)
     damage(file, way, keep_time=True)
-    assert np.array_equal(embeddings.embedded(seen, (RANDOM,)).values[RANDOM], first)
+    assert np.array_equal(embedded(seen).values[RANDOM], first)
     assert file.with_name(f"{file.name}.damaged").is_file()
 
 
@@ -110,7 +118,7 @@ def test_neighbours_and_probe_are_those_of_scikit_learn(seen):
     result, data = probing.judged(seen), seen.data
     train = labelled(data, SIX_CLASSES)
     test = labelled(data, SIX_CLASSES, split="test", classes=train.classes)
-    found = embeddings.embedded(seen, (RANDOM,))
+    found = embedded(seen)
     x, y = found.of(RANDOM, train.rows), found.of(RANDOM, test.rows)
     scaler = StandardScaler().fit(x)
     predicted = {

@@ -3,14 +3,16 @@
 import json
 import math
 
+import pandas as pd
 import pytest
 import torch
 
-from alnet_lib.core.profile import Profile
+from alnet_lib.core.profile import Profile, Transfer
 from alnet_lib.networks.starts import weights
 from alnet_lib.workflow.plan import announcing, calibration, counting, measured, planning, wording, work
 from alnet_lib.workflow.plan.calibration import Device, Rates
 from alnet_lib.workflow.plan.memory import Memory
+from alnet_lib.workflow.steps import COMPARISON, EXTERNAL
 
 CARD = Device("cuda", "a card", "bf16", 8, 5 * 10**9, 60 * 10**9, 1)
 SPEED = Rates(1e14, 1e11, 1e10, 1.0)
@@ -70,6 +72,23 @@ def test_fewer_blocks_that_train_are_less_arithmetic_and_kept_maps_are_computed_
     shared = work.Work(**given, blocks=2, mapped=30, of_blocks=1)
     assert shared.training_flops(counts) == pytest.approx(40 * 3 * sum(counts.flops[3:]))
     assert shared.prediction_flops(counts) == pytest.approx(30 * counts.flops[2])
+
+
+def test_each_start_embeds_the_cells_of_the_groups_and_turns_those_that_vote():
+    cells = ["myeloblast", "lymphocyte", "", "monocyte"]
+    rows = [
+        {
+            "patient_id": f"p{number}", "smear_id": f"s{number}", "site": "a", "image_id": f"{number}{cell}",
+            "diagnosis": "APL" if number < 2 else "AML", "cell_type": cell, "split": "train",
+            "immature": cell in ("myeloblast", ""), "smear_known": True,
+        }
+        for number in range(4) for cell in cells
+    ]  # fmt: skip
+    starts = [{"network": "resnet_miniature", "start": start} for start in ("random", "cells")]
+    transfer = Transfer(starts=starts, turns=3)
+    profile = Profile.load("smoke").model_copy(update={"transfer": transfer, "ablations": None})
+    found = [one for one in work.of_run(profile, pd.DataFrame(rows)) if one.what == "embeddings"]
+    assert [(one.step, one.predicted) for one in found] == [(COMPARISON, 12)] * 2 + [(EXTERNAL, 3 * 8)] * 2
 
 
 def test_memory_grows_with_the_batch_and_less_is_needed_one_image_at_a_time():

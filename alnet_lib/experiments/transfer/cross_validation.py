@@ -126,7 +126,8 @@ def cross_validated(setup: Setup, features: pd.DataFrame) -> Judged | Unavailabl
         notes.append(f"The profile asks for {settings.folds} folds; the rarer diagnosis has only {used} patients.")
     if later is None:
         notes.append("Either side of the split lacks APL or AML, so no external patients are judged.")
-    found = embeddings.embedded(setup, settings.starts)
+    rows = cells["row"].to_numpy(np.int64)
+    found = embeddings.embedded(setup, settings.starts, rows, part="voting", turns=settings.turns)
     missing, ways = dict(found.missing), methods.fraction(cells)
     ways += [*methods.plain(setup, cells, features), *methods.frozen(setup, cells, found)]
     tuned, members = _fine_tuned(setup, cells, folds, missing), _transferred(found)
@@ -136,12 +137,12 @@ def cross_validated(setup: Setup, features: pd.DataFrame) -> Judged | Unavailabl
         notes.append(tuned.note)
     notes += [f"Left out: {title} ({reason})." for title, reason in missing.items()]
     line = setup.progress("APL against AML, folds")
-    rows = judge(cells, folds, ways, members, line)
+    scores = judge(cells, folds, ways, members, line)
     # The scores that come beside a method's own stand after all methods.
     titles = {way.key: way.titles[way.key] for way in ways if way is not tuned}
     titles |= {key: title for way in ways for key, title in way.titles.items()}
     titles |= {ENSEMBLE: f"ensemble of {len(members)}"} if len(members) > 1 else {}
-    return Judged(rows, titles, _pairs(found, members), tuple(notes))
+    return Judged(scores, titles, _pairs(found, members), tuple(notes))
 
 
 def _fine_tuned(setup: Setup, cells: pd.DataFrame, folds: Sequence[Fold], missing: dict[str, str]) -> FineTuned | None:

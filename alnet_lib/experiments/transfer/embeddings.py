@@ -16,9 +16,7 @@ from alnet_lib.core.files import atomic_path, sha256
 from alnet_lib.core.integrity.reading import kept
 from alnet_lib.core.outcomes import Unavailable
 from alnet_lib.core.profile import start_name
-from alnet_lib.diagnosis.tasks import SIX_CLASSES
 from alnet_lib.experiments.preparation import Setup, begin
-from alnet_lib.experiments.transfer import patients
 from alnet_lib.networks import architectures
 from alnet_lib.networks.starts import start as starts
 from alnet_lib.networks.starts.files import StartError
@@ -162,8 +160,8 @@ def seen(setup: Setup, images: Callable[[int, float], CellImages]) -> Setup | Un
     return replace(setup, data=images(asked.image_size, asked.crop), profile=profile)
 
 
-def embedded(setup: Setup, wanted: Sequence[FrozenStart]) -> Embedded:
-    """Embed the labelled cells of the six groups and the cells that vote for APL or AML, by each start.
+def embedded(setup: Setup, wanted: Sequence[FrozenStart], rows: np.ndarray, *, part: str, turns: int = 1) -> Embedded:
+    """Embed some cells by each start, or read what was embedded before.
 
     A start's embeddings are kept in `<folder>/transfer/`. The weights of a random start, and what it normalises by, are
     drawn for some pictures of the training split, without their labels.
@@ -174,24 +172,28 @@ def embedded(setup: Setup, wanted: Sequence[FrozenStart]) -> Embedded:
         Of `seen`.
     wanted : sequence of FrozenStart
         Networks and their starts.
+    rows : ndarray
+        int64 (n,), positions in the manifest, ascending.
+    part : str
+        Names these cells, in the name of the file.
+    turns : int
+        As for `embed`.
 
     Returns
     -------
     Embedded
         Starts whose weights cannot be had, or do not fit, are among `missing`.
     """
-    manifest = setup.data.manifest
-    rows = np.union1d(patients.voting(manifest)["row"], np.flatnonzero(manifest["cell_type"].isin(SIX_CLASSES.mapping)))
     values, missing = {}, {}
     for start in wanted:
         try:
-            values[start] = of_start(setup, start, rows.astype(np.int64))
+            values[start] = of_start(setup, start, rows, part=part, turns=turns)
         except (StartError, WeightsError) as error:
             missing[title(start)] = str(error).split(". ")[0]
     return Embedded(rows, values, missing)
 
 
-def of_start(setup: Setup, start: FrozenStart, rows: np.ndarray) -> np.ndarray:
+def of_start(setup: Setup, start: FrozenStart, rows: np.ndarray, *, part: str, turns: int = 1) -> np.ndarray:
     """Embed cells by one start, or read what was embedded before.
 
     Parameters
@@ -200,8 +202,8 @@ def of_start(setup: Setup, start: FrozenStart, rows: np.ndarray) -> np.ndarray:
         Pictures and profile, of one size.
     start : FrozenStart
         The network and its start.
-    rows : ndarray
-        int64 (n,), positions in the manifest.
+    rows, part, turns
+        As for `embedded`.
 
     Returns
     -------
@@ -215,19 +217,18 @@ def of_start(setup: Setup, start: FrozenStart, rows: np.ndarray) -> np.ndarray:
     """
     profile, data = setup.profile.model_copy(update={"start": start.start}), setup.data
     origin = starts.describe(start.start, start.network, profile.weights_dir)
-    turns = profile.transfer.turns if profile.transfer else 1
     asked = (
         start, profile.image_size, profile.crop, turns, profile.seed, setup.precision, profile.dropout, origin.sha256,
     )  # fmt: skip
     train = rows[data.manifest["split"].to_numpy()[rows] == "train"]
     train = train if len(train) else rows
     known = sha256(data.content_hash, rows.tobytes(), train.tobytes(), repr(asked), code_hash(__name__))
-    path = setup.folder / "transfer" / f"{start.key}.npz"
+    path = setup.folder / "transfer" / f"{start.key}_{part}.npz"
     if (saved := kept(path, _saved)) is not None and saved[0] == known:
         return saved[1]
     fit_on = Images(data.pixels, train, np.zeros(len(train), np.int64), train, ("one", "other"))
     network = begin(profile, start.network, fit_on, name="frozen")
-    line = setup.progress(f"{title(start)}, frozen, cells")
+    line = setup.progress(f"{title(start)}, frozen, {part} cells")
     values = embed(
         network, data.pixels, rows, device=setup.device, precision=setup.precision, turns=turns, progress=line
     )

@@ -96,7 +96,8 @@ def judged(setup: Setup) -> Result | Unavailable:
         return Unavailable(SIX_CLASSES.lacking(data.manifest))
     if not len(test):
         return Unavailable("no testing image is of the six cell groups")
-    found = embeddings.embedded(setup, settings.starts)
+    grouped = np.flatnonzero(data.manifest["cell_type"].isin(SIX_CLASSES.mapping))
+    found = embeddings.embedded(setup, settings.starts, grouped, part="grouped")
     missing = "; ".join(f"{title} ({reason})" for title, reason in found.missing.items())
     if not found.values:
         return Unavailable(f"no start can be had: {missing}")

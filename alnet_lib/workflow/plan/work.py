@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from alnet_lib.core.profile import Profile, Training
+    from alnet_lib.core.profile import Profile, Training, Transfer
 
 MAPS = NOTEBOOKS[5]
 
@@ -157,9 +157,8 @@ def _comparison(setup: Setup) -> Iterator[Work]:
         fitted = len(parts[asked.evaluations[0]][0])
         yield Work(COMPARISON, "range test", backbone, size, asked.range_test, asked.batch_size, fitted=fitted)
     if profile.transfer:
-        cells = _embedded(setup.data.manifest)
-        for start in profile.transfer.starts:
-            yield Work(COMPARISON, "embeddings", start.network, profile.transfer.image_size, predicted=cells)
+        cells = int(setup.data.manifest["cell_type"].isin(SIX_CLASSES.mapping).sum())
+        yield from _embeddings(COMPARISON, profile.transfer, cells)
 
 
 def _entries(profile: Profile, labels: np.ndarray, settings: Training) -> int:
@@ -169,9 +168,9 @@ def _entries(profile: Profile, labels: np.ndarray, settings: Training) -> int:
     return int(np.maximum(sizes, reachable).sum())
 
 
-def _embedded(manifest: pd.DataFrame) -> int:
-    voting = patients.voting(manifest)["row"]
-    return len(np.union1d(voting, np.flatnonzero(manifest["cell_type"].isin(SIX_CLASSES.mapping))))
+def _embeddings(step: str, transfer: Transfer, pictures: int) -> Iterator[Work]:
+    for start in transfer.starts:
+        yield Work(step, "embeddings", start.network, transfer.image_size, predicted=pictures)
 
 
 def _modules(setup: Setup) -> Iterator[Work]:
@@ -218,13 +217,16 @@ def _external(setup: Setup) -> Iterator[Work]:
             what = f"{variant.name}, {seed + 1}, {spec.title.lower()}"
             if fitted:
                 yield _trained(EXTERNAL, what, profile, settings, fitted, predicted=judged)
-    if profile.transfer and (tuned := profile.transfer.fine_tuned):
+    if transfer := profile.transfer:
         cells = patients.voting(manifest)
-        deals = patients.deal(cells, profile, folds=profile.transfer.folds, repeats=1)
+        deals = patients.deal(cells, profile, folds=transfer.folds, repeats=1)
         if isinstance(deals, Unavailable):
             return
+        yield from _embeddings(EXTERNAL, transfer, transfer.turns * len(cells))
+        if not (tuned := transfer.fine_tuned):
+            return
         later = patients.discovery(cells)
-        resized = profile.model_copy(update={"image_size": profile.transfer.image_size})
+        resized = profile.model_copy(update={"image_size": transfer.image_size})
         for fold in ([later] if later else []) + deals:
             fitted = len(manifest) - int(fold.judged.sum())
             what = f"APL against AML, {fold.name}"
