@@ -91,8 +91,8 @@ def table(judged: Judged) -> Result | Unavailable:
         the columns of `Interval.columns`, `lowest deal`, `highest deal`, `mean of folds`, `SD of folds`, `external
         AUC`, `external low`, `external high`, and the patients of APL and AML of either. Values
         `transfer.apl.<method>.pooled`, `.folds_mean` and `.prospective`; facts `notes` (sentences), `dots` (a frame for
-        `curves.dots`), `each` (rows with the words of the intervals) and `published`. Unavailable where no method has
-        patients of both diagnoses.
+        `curves.dots`), `each` (rows with the words of the intervals), `people` (how many patients) and `published`.
+        Unavailable where no method has patients of both diagnoses.
     """
     rows, values = [], []
     for score, title in judged.titles.items():
@@ -116,8 +116,38 @@ def table(judged: Judged) -> Result | Unavailable:
         return Unavailable("no method has scores of patients of both diagnoses")
     frame = pd.DataFrame(rows)
     dots = frame.rename(columns={"method": "label", "AUC": "value"})[["label", "value", "low", "high"]]
-    facts = {"notes": _notes(judged), "dots": dots, "each": rows, "published": PUBLISHED}
+    facts = {"notes": _notes(judged), "dots": dots, "each": rows, "published": PUBLISHED, "people": _people(rows)}
     return Result(frame.drop(columns="ci"), tuple(values), facts)
+
+
+@if_available
+def as_read(result: Result) -> pd.DataFrame:
+    """Write each method's numbers so that a line can be read at once: `0.95 (0.83 to 0.99)`.
+
+    Parameters
+    ----------
+    result : Result
+        Of `table`.
+
+    Returns
+    -------
+    DataFrame
+        Strings, to be shown: `method`, `AUC, cross-validated (95% interval)`, `lowest to highest deal`, `mean of folds
+        ± SD`, and `AUC, external (95% interval)` where external patients were judged.
+    """
+    columns = {
+        "AUC, cross-validated (95% interval)": "{AUC:.2f} ({low:.2f} to {high:.2f})",
+        "lowest to highest deal": "{lowest deal:.2f} to {highest deal:.2f}",
+        "mean of folds ± SD": "{mean of folds:.2f} ± {SD of folds:.2f}",
+        "AUC, external (95% interval)": "{external AUC:.2f} ({external low:.2f} to {external high:.2f})",
+    }
+    lines = result.frame.to_dict("records")
+    if "external AUC" not in result.frame:
+        columns.popitem()
+    shown = [
+        {"method": one["method"]} | {name: text.format_map(one) for name, text in columns.items()} for one in lines
+    ]
+    return pd.DataFrame(shown).replace({"nan to nan": "none", "nan \\(.*|nan ± nan": ""}, regex=True)
 
 
 @if_available
@@ -162,6 +192,16 @@ def _both(people: pd.DataFrame) -> bool:
 def _sizes(people: pd.DataFrame) -> dict[str, int]:
     apl = people["apl"].astype(bool)
     return {"APL patients": int(apl.sum()), "AML patients": int((~apl).sum())}
+
+
+def _people(rows: list[dict[str, Any]]) -> str:
+    most = max(rows, key=lambda row: row["APL patients"] + row["AML patients"])
+    told = f"{most['APL patients']} patients with APL and {most['AML patients']} with AML"
+    there = [row for row in rows if "external AUC" in row]
+    if not there:
+        return told
+    most = max(there, key=lambda row: row["external APL patients"] + row["external AML patients"])
+    return f"{told}, of external ones {most['external APL patients']} and {most['external AML patients']}"
 
 
 def _notes(judged: Judged) -> str:

@@ -53,6 +53,22 @@ def test_auc_pools_the_mean_over_deals(judged):
     assert "MILLIE" in result.facts["published"]
 
 
+def test_a_line_of_the_table_is_read_at_once(judged):
+    result = apl_transfer.table(judged)
+    row, line = result.frame.iloc[0], apl_transfer.as_read(result).iloc[0]
+    assert line["method"] == "colour and size"
+    assert line["AUC, cross-validated (95% interval)"] == f"{row['AUC']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+    assert line["mean of folds ± SD"] == f"{row['mean of folds']:.2f} ± {row['SD of folds']:.2f}"
+    assert line["AUC, external (95% interval)"].startswith(f"{row['external AUC']:.2f} (")
+    assert result.facts["people"] == "5 patients with APL and 5 with AML, of external ones 2 and 2"
+    alone = Judged(judged.rows[judged.rows["repeat"].ne(DISCOVERY)], judged.titles)
+    assert "AUC, external (95% interval)" not in apl_transfer.as_read(apl_transfer.table(alone))
+    lost = judged.rows.assign(ensemble=judged.rows["ensemble"].where(judged.rows["repeat"].ne(DISCOVERY)))
+    shown = apl_transfer.as_read(apl_transfer.table(Judged(lost, judged.titles))).set_index("method")
+    assert shown.loc["ensemble of 2", "AUC, external (95% interval)"] == ""
+    assert not shown.apply(lambda column: column.str.contains("nan")).any(axis=None)
+
+
 def test_a_fold_with_one_diagnosis_is_left_out(judged):
     rows = judged.rows
     rows = rows[~(rows["repeat"].eq(1) & rows["fold"].eq(1) & rows["apl"])]
