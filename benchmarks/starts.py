@@ -6,7 +6,8 @@ mean log-odds. Unlike there, nothing is chosen in the folds (C is 0.01), and cel
 for it. For each start, and for colour and size and the background, which need none: the AUC of the patients' scores
 averaged over `--seeds` deals into folds, and that on external patients, each with its 95% interval over patients; the
 AUC of each deal; processor seconds of embedding and of fitting. Beside them the difference of each pretrained start
-from the random start of the same network, on the same patients. Writes benchmarks/results/starts.json.
+from the random start of the same network, on the same patients. Writes benchmarks/results/starts.json, with turns
+starts_turned.json.
 """
 
 from __future__ import annotations
@@ -213,8 +214,9 @@ def main() -> None:
     )
     parser.add_argument("--turns", type=int, default=1, help="quarter turns of a cell to average its embedding over")
     parser.add_argument("--start", type=start, nargs="+", default=[start(text) for text in STARTS])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "starts.json")
+    parser.add_argument("--out", type=Path, help="default: results/starts.json, starts_turned.json with turns")
     given = parser.parse_args()
+    out = given.out or Path(__file__).parent / "results" / f"starts{'_turned' * (given.turns > 1)}.json"
     transfer = Transfer(starts=tuple(given.start), repeats=given.seeds, turns=given.turns, **FIXED)
     with tempfile.TemporaryDirectory() as folder:
         setup, features = prepared(given.cohort, given.data, transfer, Path(folder))
@@ -225,8 +227,8 @@ def main() -> None:
         "python": platform.python_version(), "torch": torch.__version__, "scikit-learn": sklearn.__version__,
         "cohort": given.cohort, "seeds": given.seeds, "settings": settings,
     }  # fmt: skip
-    write_json(given.out, plain(about | found))
-    print(f"written: {given.out}")
+    write_json(out, plain(about | found))
+    print(f"written: {out}")
 
 
 if __name__ == "__main__":

@@ -167,7 +167,7 @@ class Transfer(Settings):
     neighbours: tuple[int, ...] = Field((1, 20), min_length=1, description="of the k-nearest-neighbour classifiers")
     components: int = Field(100, ge=2, description="principal components of the embeddings, whitened")
     inverse_regularisation: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (0.001, 0.01, 0.1, 1.0), min_length=1, description="C of the logistic regressions, to choose from"
+        (1e-4, 1e-3, 1e-2, 0.1, 1.0), min_length=1, description="C of the logistic regressions, to choose from"
     )
     folds: int = Field(5, ge=2, description="of the cross-validation by patient; fewer where patients are few")
     repeats: int = Field(3, ge=1, description="deals of the patients into folds, and trainings")

@@ -231,7 +231,7 @@ def test_nothing_is_chosen_where_nothing_can_be(monkeypatch):
     monkeypatch.setattr(methods, "cross_val_predict", lambda *_, **__: pytest.fail("no fit is needed"))
     assert methods.chosen(values, known, [0.1], seed=1) == 0.1
     one = known["patient_id"].isin(["p0", "p1", "p2"]).to_numpy()
-    assert methods.chosen(values[one], known[one], [0.01, 0.1], seed=1) == 0.01
+    assert methods.chosen(values[one], known[one], [0.1, 0.01], seed=1) == 0.01
 
 
 def test_judged_patients_have_no_part_in_the_fit_or_the_choice(over):
@@ -248,6 +248,20 @@ def test_judged_patients_have_no_part_in_the_fit_or_the_choice(over):
     first, second = (one(fold)[way.key] for one in (way, replace(way, values=others, cells=relabelled)))
     assert np.array_equal(first[fold.fit], second[fold.fit])
     assert not np.array_equal(first[fold.judged], second[fold.judged])
+
+
+def test_folds_of_other_regularisation_can_be_pooled(over, monkeypatch):
+    """Where a fold's C is a thousand times smaller, so are its log-odds; a patient's rank must not show it."""
+    data = cohort(6, 9, colour=separable)
+    asked, cells = over(data), patients.voting(data.manifest)
+    way = methods.plain(asked, cells, features_of(data))[1]
+    fold = patients.deal(cells, asked.profile, folds=3, repeats=1)[0]
+    found = {}
+    for inverse in (1e-4, 1.0):
+        monkeypatch.setattr(methods, "chosen", lambda *_, inverse=inverse, **__: inverse)
+        found[inverse] = way(fold)[way.key]
+        assert found[inverse][fold.fit].std() == pytest.approx(1)
+    assert np.allclose(found[1e-4], found[1.0], atol=0.3) and np.ptp(found[1.0]) > 1
 
 
 @pytest.mark.parametrize("wrong", [{"components": 1}, {"turns": 5}, {"inverse_regularisation": 0.01},

@@ -4,7 +4,8 @@ Each method gives every cell a number, fitted on the cells of a fold's other pat
 over the cells. All linear methods have the same weights: patients count alike within a diagnosis, and the diagnoses
 alike. Scaling and principal components are fitted with them, on the same cells. Regularisation is chosen there too, by
 cross-validation over the patients that are fitted on, so no judged patient has a part in the choice (Varma and Simon,
-BMC Bioinformatics 7:91, 2006).
+BMC Bioinformatics 7:91, 2006). Log-odds are then in standard deviations of the fitted cells, so that folds can be
+pooled whose regularisation differs.
 """
 
 from __future__ import annotations
@@ -121,18 +122,20 @@ class Linear:
         return {self.key: self.title, **self.more_titles}
 
     def __call__(self, fold: Fold) -> dict[str, np.ndarray]:
-        """Log-odds of APL of all cells."""
+        """Log-odds of APL of all cells; where C is chosen, in standard deviations of those fitted on."""
         own, values = self.cells[fold.fit], self.values[fold.fit]
         scaling = clone(self.scaling)
         if "pca" in scaling.named_steps:
             scaling.set_params(pca__n_components=min(scaling["pca"].n_components, *np.subtract(values.shape, (1, 0))))
-        scaling.fit(values)
+        regressed = scaling.fit(values).transform(self.values)
         seed = int(self.profile.generator(f"transfer/choice {fold.name}").integers(1 << 31))
         options = settings_of(self.profile).inverse_regularisation
-        model = _regression(chosen(scaling.transform(values), own, options, seed=seed))
-        model.fit(scaling.transform(values), own["apl"], sample_weight=patients.weights(own))
-        regressed = scaling.transform(self.values)
+        model = _regression(chosen(regressed[fold.fit], own, options, seed=seed))
+        model.fit(regressed[fold.fit], own["apl"], sample_weight=patients.weights(own))
         log_odds = model.decision_function(regressed)
+        if len(options) > 1:
+            # Log-odds spread with C, which differs between folds; patients of all folds are ranked together.
+            log_odds /= max(log_odds[fold.fit].std(), 1e-9)
         return {self.key: log_odds} | (self.more(fold, regressed, log_odds) if self.more else {})
 
 
@@ -142,7 +145,8 @@ def chosen(scaled: np.ndarray, cells: pd.DataFrame, options: Sequence[float], *,
     Parameters
     ----------
     scaled : ndarray
-        float (n, features), of the cells that are fitted on.
+        float (n, features), of the cells that are fitted on; scaling and components may be of all these patients, since
+        they need no diagnosis.
     cells : DataFrame
         `patient_id` and `apl` of these cells. The loss weights them as the fits do.
     options : sequence of float
@@ -153,12 +157,12 @@ def chosen(scaled: np.ndarray, cells: pd.DataFrame, options: Sequence[float], *,
     Returns
     -------
     float
-        The first option where there is no other, or where a diagnosis has one patient.
+        The strongest regularisation where a diagnosis has one patient.
     """
     apl = cells.groupby("patient_id", sort=True)["apl"].first()
     folds = min(INNER, int(apl.sum()), int((~apl).sum()))
     if len(options) == 1 or folds < 2:
-        return options[0]
+        return min(options)
     deal = StratifiedKFold(folds, shuffle=True, random_state=seed).split(apl, apl)
     left_out = [cells["patient_id"].isin(apl.index[out]).to_numpy() for _, out in deal]
     splits = [(np.flatnonzero(~held), np.flatnonzero(held)) for held in left_out]
