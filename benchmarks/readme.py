@@ -6,14 +6,17 @@ cohort's. The tables of docs/speed.md are written from benchmarks/results/.
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
+
 from alnet_lib import paper
+from alnet_lib.evaluation import apl_transfer
+from alnet_lib.paper.values import Result
 
 ROOT = Path(__file__).parent.parent
 README, RESULTS, SPEED = ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "speed.md"
@@ -116,22 +119,11 @@ def _by_patient(run: Path) -> list[str]:
     table = run / "tables" / "extra_table_apl_cross_validated.csv"
     if not table.is_file():
         return []
-    with table.open(encoding="utf-8", newline="") as file:
-        found = [*csv.DictReader(file)]
-    first, lines = found[0], []
-    for one in found:
-        told = {name: float(value) for name, value in one.items() if value and name not in ("method", "interval")}
-        later = "{external AUC:.2f} ({external low:.2f} to {external high:.2f})" if "external AUC" in told else ""
-        text = "{AUC:.2f} ({low:.2f} to {high:.2f}) | {lowest deal:.2f} to {highest deal:.2f} | "
-        text += "{mean of folds:.2f} ± {SD of folds:.2f} | " + later
-        lines.append(f"| {one['method']} | {text.format(**told)} |")
-    people = f"{first['APL patients']} patients with APL and {first['AML patients']} with AML"
-    if first.get("external AUC"):
-        people += f"; prospective {first['external APL patients']} and {first['external AML patients']}"
-    head = (
-        "| method | AUC, cross-validated (95% interval) | lowest and highest deal | mean of folds ± SD | prospective |"
-    )
-    return ["", f"APL against AML by patient (notebook 05), {people}:", "", head, "|---|---|---|---|---|", *lines]
+    frame = pd.read_csv(table)
+    shown = apl_transfer.as_read(Result(frame))
+    lines = [f"| {' | '.join(row)} |" for row in [shown.columns, *shown.to_numpy()]]
+    lines.insert(1, "|---" * len(shown.columns) + "|")
+    return ["", f"APL against AML by patient (notebook 05), {apl_transfer.people(frame)}:", "", *lines]
 
 
 def _with_interval(value: dict, digits: int) -> str:

@@ -140,12 +140,6 @@ def difference(rows: Any, first: str, second: str) -> dict[str, Any]:
     return found
 
 
-def embedded(setup: Setup, cells: pd.DataFrame, one: FrozenStart) -> embeddings.Embedded:
-    """A start's embeddings of the voting cells, as notebook 05 has them."""
-    turns, rows = methods.settings_of(setup.profile).turns, cells["row"].to_numpy(np.int64)
-    return embeddings.embedded(setup, [one], rows, part="voting", turns=turns)
-
-
 def drawn_anew(
     setup: Setup, cells: pd.DataFrame, folds: list[patients.Fold], one: FrozenStart, draws: int
 ) -> list[Any]:
@@ -153,7 +147,7 @@ def drawn_anew(
     found = []
     for more in range(1, draws):
         other = replace(setup, profile=setup.profile.model_copy(update={"seed": setup.profile.seed + more}))
-        (method,) = methods.frozen(setup, cells, embedded(other, cells, one), votes=False)
+        (method,) = methods.frozen(setup, cells, cross_validation.embedded(other, cells, [one]), votes=False)
         found.append(areas(cross_validation.judge(cells, folds, [method]), method.key)["cross-validated"])
     return found
 
@@ -171,7 +165,7 @@ def measured(setup: Setup, features: Any, draws: int = 1) -> dict[str, Any]:
     for one in settings.starts:
         key = methods.frozen_key(one)
         with timed(seconds, f"{key}, embedding"):
-            found = embedded(setup, cells, one)
+            found = cross_validation.embedded(setup, cells, [one])
         missing |= found.missing
         for method in methods.frozen(setup, cells, found, votes=False):
             with timed(seconds, key):

@@ -12,6 +12,7 @@ from alnet_lib.core.outcomes import Unavailable, if_available
 from alnet_lib.experiments.transfer.patients import DISCOVERY
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import auc
+from alnet_lib.statistics.patients import with_intervals
 
 if TYPE_CHECKING:
     from alnet_lib.experiments.transfer.cross_validation import Judged
@@ -116,7 +117,7 @@ def table(judged: Judged) -> Result | Unavailable:
         return Unavailable("no method has scores of patients of both diagnoses")
     frame = pd.DataFrame(rows)
     dots = frame.rename(columns={"method": "label", "AUC": "value"})[["label", "value", "low", "high"]]
-    facts = {"notes": _notes(judged), "dots": dots, "each": rows, "published": PUBLISHED, "people": _people(rows)}
+    facts = {"notes": _notes(judged), "dots": dots, "each": rows, "published": PUBLISHED, "people": people(frame)}
     return Result(frame.drop(columns="ci"), tuple(values), facts)
 
 
@@ -135,19 +136,42 @@ def as_read(result: Result) -> pd.DataFrame:
         Strings, to be shown: `method`, `AUC, cross-validated (95% interval)`, `lowest to highest deal`, `mean of folds
         ± SD`, and `AUC, external (95% interval)` where external patients were judged.
     """
+    frame = result.frame
     columns = {
-        "AUC, cross-validated (95% interval)": "{AUC:.2f} ({low:.2f} to {high:.2f})",
-        "lowest to highest deal": "{lowest deal:.2f} to {highest deal:.2f}",
-        "mean of folds ± SD": "{mean of folds:.2f} ± {SD of folds:.2f}",
-        "AUC, external (95% interval)": "{external AUC:.2f} ({external low:.2f} to {external high:.2f})",
+        "method": frame["method"],
+        "AUC, cross-validated (95% interval)": with_intervals(frame, "AUC", "low", "high"),
+        "lowest to highest deal": _joined(frame, "lowest deal", " to ", "highest deal"),
+        "mean of folds ± SD": _joined(frame, "mean of folds", " ± ", "SD of folds"),
     }
-    lines = result.frame.to_dict("records")
-    if "external AUC" not in result.frame:
-        columns.popitem()
-    shown = [
-        {"method": one["method"]} | {name: text.format_map(one) for name, text in columns.items()} for one in lines
-    ]
-    return pd.DataFrame(shown).replace({"nan to nan": "none", "nan \\(.*|nan ± nan": ""}, regex=True)
+    if "external AUC" in frame:
+        ends = ("external low", "external high")
+        columns["AUC, external (95% interval)"] = with_intervals(frame, "external AUC", *ends)
+    return pd.DataFrame(columns)
+
+
+def _joined(frame: pd.DataFrame, first: str, between: str, second: str) -> list[str]:
+    pairs = zip(frame[first], frame[second], strict=True)
+    return ["" if pd.isna(a) else f"{a:.2f}{between}{b:.2f}" for a, b in pairs]
+
+
+def people(frame: pd.DataFrame) -> str:
+    """Say how many patients the methods of `table` judged, the most where methods differ.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Of `table`.
+
+    Returns
+    -------
+    str
+        `27 patients with APL and 58 with AML, of external ones 6 and 5`.
+    """
+    most = frame.filter(like=" patients").max()
+    told = f"{most['APL patients']:.0f} patients with APL and {most['AML patients']:.0f} with AML"
+    if "external APL patients" not in most:
+        return told
+    return f"{told}, of external ones {most['external APL patients']:.0f} and {most['external AML patients']:.0f}"
 
 
 @if_available
@@ -192,16 +216,6 @@ def _both(people: pd.DataFrame) -> bool:
 def _sizes(people: pd.DataFrame) -> dict[str, int]:
     apl = people["apl"].astype(bool)
     return {"APL patients": int(apl.sum()), "AML patients": int((~apl).sum())}
-
-
-def _people(rows: list[dict[str, Any]]) -> str:
-    most = max(rows, key=lambda row: row["APL patients"] + row["AML patients"])
-    told = f"{most['APL patients']} patients with APL and {most['AML patients']} with AML"
-    there = [row for row in rows if "external AUC" in row]
-    if not there:
-        return told
-    most = max(there, key=lambda row: row["external APL patients"] + row["external AML patients"])
-    return f"{told}, of external ones {most['external APL patients']} and {most['external AML patients']}"
 
 
 def _notes(judged: Judged) -> str:

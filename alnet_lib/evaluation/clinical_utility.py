@@ -14,6 +14,7 @@ from alnet_lib.evaluation.smear_level import judged, shares_of, smear_reference
 from alnet_lib.paper.values import Result, Value
 from alnet_lib.statistics import bootstrap, decision, intervals, roc
 from alnet_lib.statistics.intervals import Interval
+from alnet_lib.statistics.patients import with_intervals
 
 THRESHOLDS: tuple[float, ...] = tuple(float(t) for t in np.round(np.arange(0.2, 0.96, 0.05), 2))
 """Thresholds of the vote at which coverage is shown."""
@@ -110,19 +111,14 @@ def coverage_as_shown(result: Result) -> pd.DataFrame:
     """
     frame = result.frame
 
-    def written(name: str, low: str, high: str) -> list[str]:
-        columns = zip(frame[name], frame[low], frame[high], strict=True)
-        texts = ((f"{x:.2f}", f" ({a:.2f} to {b:.2f})" if not np.isnan(a) else " (no interval)") for x, a, b in columns)
-        return ["" if text == "nan" else text + ends for text, ends in texts]
-
     return pd.DataFrame(
         {
             "threshold": frame["threshold"],
             "smears": frame["smears"],
-            "decided": written("decided", "decided low", "decided high"),
+            "decided": with_intervals(frame, "decided", "decided low", "decided high"),
             "patients decided": frame["patients"],
-            "accuracy of the decided": written("accuracy", "low", "high"),
-            "correct of all": written("correct", "correct low", "correct high"),
+            "accuracy of the decided": with_intervals(frame, "accuracy", "low", "high"),
+            "correct of all": with_intervals(frame, "correct", "correct low", "correct high"),
         }
     )
 

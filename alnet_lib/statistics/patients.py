@@ -150,3 +150,23 @@ def behind(rows: pd.DataFrame) -> dict[str, Any]:
 def none(estimate: float, rows: pd.DataFrame, why: str = "") -> Interval:
     """Give an estimate without an interval, and why where it is not for too few patients in all."""
     return Interval(estimate, float("nan"), float("nan"), "", **behind(rows), why=why)
+
+
+def with_intervals(frame: pd.DataFrame, name: str, low: str, high: str) -> list[str]:
+    """Write a column's numbers with their intervals, to be shown: `0.83 (0.61 to 0.95)`.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row a number.
+    name, low, high : str
+        Its columns: the number, and the ends of its interval, NaN where there is none.
+
+    Returns
+    -------
+    list of str
+        Empty where there is no number, ` (no interval)` after one without.
+    """
+    columns = zip(frame[name], frame[low], frame[high], strict=True)
+    texts = ((f"{x:.2f}", f" ({a:.2f} to {b:.2f})" if pd.notna(a) else " (no interval)") for x, a, b in columns)
+    return ["" if text == "nan" else text + ends for text, ends in texts]

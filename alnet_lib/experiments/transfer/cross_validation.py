@@ -16,6 +16,7 @@ from alnet_lib.networks.starts.files import StartError
 from alnet_lib.networks.starts.imagenet import WeightsError
 
 if TYPE_CHECKING:
+    from alnet_lib.core.profile import FrozenStart
     from alnet_lib.core.progress import Progress
     from alnet_lib.experiments.preparation import Setup
     from alnet_lib.experiments.transfer.methods import Method
@@ -126,8 +127,7 @@ def cross_validated(setup: Setup, features: pd.DataFrame) -> Judged | Unavailabl
         notes.append(f"The profile asks for {settings.folds} folds; the rarer diagnosis has only {used} patients.")
     if later is None:
         notes.append("Either side of the split lacks APL or AML, so no external patients are judged.")
-    rows = cells["row"].to_numpy(np.int64)
-    found = embeddings.embedded(setup, settings.starts, rows, part="voting", turns=settings.turns)
+    found = embedded(setup, cells, settings.starts)
     missing, ways = dict(found.missing), methods.fraction(cells)
     ways += [*methods.plain(setup, cells, features), *methods.frozen(setup, cells, found)]
     tuned, members = _fine_tuned(setup, cells, folds, missing), _transferred(found)
@@ -143,6 +143,22 @@ def cross_validated(setup: Setup, features: pd.DataFrame) -> Judged | Unavailabl
     titles |= {key: title for way in ways for key, title in way.titles.items()}
     titles |= {ENSEMBLE: f"ensemble of {len(members)}"} if len(members) > 1 else {}
     return Judged(scores, titles, _pairs(found, members), tuple(notes))
+
+
+def embedded(setup: Setup, cells: pd.DataFrame, wanted: Sequence[FrozenStart]) -> embeddings.Embedded:
+    """Embed the voting cells, turned as often as the profile's `transfer` asks for.
+
+    Parameters
+    ----------
+    setup : Setup
+        Of `embeddings.seen`.
+    cells : DataFrame
+        Of `patients.voting`.
+    wanted : sequence of FrozenStart
+        Networks and their starts.
+    """
+    turns, rows = methods.settings_of(setup.profile).turns, cells["row"].to_numpy(np.int64)
+    return embeddings.embedded(setup, wanted, rows, part="voting", turns=turns)
 
 
 def _fine_tuned(setup: Setup, cells: pd.DataFrame, folds: Sequence[Fold], missing: dict[str, str]) -> FineTuned | None:
